@@ -1,0 +1,40 @@
+"""Values to spikes."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+from spikeram._kernels.random import philox
+
+
+@numba.njit(nogil=True, cache=True)
+def fill_rate(levels, full, spikes):
+    """Write evenly spaced spikes: an integrate-and-fire neuron with half a threshold of charge.
+
+    levels (sample, input) int16 in -full ... full; spikes (sample, step, input) int8.
+    """
+    for s in range(spikes.shape[0]):
+        for i in range(spikes.shape[2]):
+            level = abs(levels[s, i])
+            sign = 1 if levels[s, i] > 0 else -1
+            charge = full // 2
+            for k in range(spikes.shape[1]):
+                charge += level
+                if charge >= full:
+                    charge -= full
+                    spikes[s, k, i] = sign
+
+
+@numba.njit(nogil=True, cache=True)
+def fill_poisson(key, first_sample, levels, full, spikes):
+    """Write independent spikes with probability level / full a step, addressed by counter.
+
+    levels (sample, input) int16 in -full ... full; spikes (sample, step, input) int8.
+    """
+    for s in range(spikes.shape[0]):
+        for k in range(spikes.shape[1]):
+            for i in range(spikes.shape[2]):
+                word, _, _, _ = philox(key, k, i, first_sample + s, 0)
+                if np.int64(word) * full < np.int64(abs(levels[s, i])) << 32:
+                    spikes[s, k, i] = 1 if levels[s, i] > 0 else -1

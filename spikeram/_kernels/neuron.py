@@ -1,0 +1,135 @@
+"""The sampling neuron's step: leak, integrate, clip, compare, charge decrement."""
+
+from __future__ import annotations
+
+import math
+
+import numba
+import numpy as np
+
+from spikeram._kernels.random import philox
+
+_STEP = 2.0**-32
+_HALF_STEP = 2.0**-33
+_ONE = np.uint64(1)
+
+
+@numba.njit(nogil=True, cache=True)
+def noise(key, step, sample, neuron, sigma, kick):
+    """Return the random charge of one step in whole quanta, addressed by its counter."""
+    x0, x1, x2, _ = philox(key, step, neuron, sample, 0)
+    charge = kick if x2 & _ONE else -kick
+    if sigma > 0.0:
+        radius = math.sqrt(-2.0 * math.log(x0 * _STEP + _HALF_STEP))
+        charge += round(sigma * radius * math.cos(2.0 * math.pi * (x1 * _STEP + _HALF_STEP)))
+    return np.int64(charge)
+
+
+@numba.njit(nogil=True, cache=True)
+def fill_noise(key, step, first_sample, sigma, kick, out):
+    """Write the random charge of one step into `out` (sample, neuron), float64 quanta."""
+    for s in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            out[s, j] = noise(key, step, first_sample + s, j, sigma, kick)
+
+
+@numba.njit(nogil=True, cache=True)
+def integrate(charge, bias, threshold, rail, ternary, subtract, u, spikes, trace):
+    """Run one sample through its steps, without leak or noise.
+
+    charge (step or 0, output) int32, 0 steps where only `bias` drives; bias, threshold (output,)
+    int32; u (output,) int32, changed; spikes (step, output) int8, written; trace (step or 0,
+    output) int32, the membrane after each step's reset, written where it has steps.
+    """
+    driven = charge.shape[0] > 0
+    traced = trace.shape[0] > 0
+    low = -threshold if ternary else np.full_like(threshold, np.iinfo(np.int32).min)
+    keep = np.int32(0) if subtract else np.int32(1)
+    for k in range(spikes.shape[0]):
+        fired = spikes[k]
+        for j in range(u.size):
+            v = np.int32(u[j] + bias[j])
+            if driven:
+                v = np.int32(v + charge[k, j])
+            v = np.int32(min(max(v, -rail), rail))
+            up = v >= threshold[j]
+            down = v <= low[j]
+            fired[j] = np.int8(up) - np.int8(down)
+            step = np.int32(up) * threshold[j] - np.int32(down) * threshold[j]
+            u[j] = v - (v if keep and (up or down) else step)
+        if traced:
+            trace[k] = u
+
+
+@numba.njit(nogil=True, cache=True)
+def integrate_batch(charge, bias, threshold, rail, ternary, subtract, initial, spikes, trace):
+    """Run several samples: arrays as for `integrate`, with a sample axis first.
+
+    bias (sample or 1, output); spikes (sample, step, output); trace (sample, step or 0, output).
+    """
+    for s in range(spikes.shape[0]):
+        u = initial.copy()
+        own = bias[min(s, bias.shape[0] - 1)]
+        integrate(
+            charge[s], own, threshold, rail, ternary, subtract, u, spikes[s], trace[s]
+        )
+
+
+@numba.njit(nogil=True, cache=True)
+def integrate_noisy(
+    charge,
+    bias,
+    threshold,
+    rail,
+    ternary,
+    subtract,
+    decay,
+    key,
+    sample,
+    sigma,
+    kick,
+    u,
+    spikes,
+    trace,
+):
+    """Run one sample through its steps, with a leak (`decay` < 1), noise, or both."""
+    driven = charge.shape[0] > 0
+    traced = trace.shape[0] > 0
+    random = sigma > 0.0 or kick != 0
+    for k in range(spikes.shape[0]):
+        for j in range(u.size):
+            v = np.int64(u[j])
+            if decay < 1.0:
+                v = np.int64(round(v * decay))
+            v += bias[j]
+            if driven:
+                v += charge[k, j]
+            if random:
+                v += noise(key, k, sample, j, sigma, kick)
+            v = min(max(v, -rail), rail)
+            fired = np.int8(0)
+            if v >= threshold[j]:
+                fired = np.int8(1)
+            elif ternary and v <= -threshold[j]:
+                fired = np.int8(-1)
+            if fired != 0:
+                v = v - fired * threshold[j] if subtract else np.int64(0)
+            spikes[k, j] = fired
+            u[j] = v
+        if traced:
+            trace[k] = u
+
+
+@numba.njit(nogil=True, cache=True)
+def integrate_noisy_batch(
+    charge, bias, threshold, rail, ternary, subtract, decay, key, first, sigma, kick,
+    initial, spikes, trace,
+):  # fmt: skip
+    """Run several samples with a leak, noise, or both; `first` is the first sample's number."""
+    for s in range(spikes.shape[0]):
+        u = initial.copy()
+        own = bias[min(s, bias.shape[0] - 1)]
+        integrate_noisy(
+            charge[s], own, threshold, rail, ternary, subtract, decay, key, first + s, sigma, kick,
+            u, spikes[s], trace[s],
+        )  # fmt: skip

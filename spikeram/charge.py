@@ -1,0 +1,201 @@
+"""Charge comes in quanta: membranes, thresholds and effective weights are integers.
+
+The quantum of a layer is ``2**-k`` V on the integration capacitor, with k such that the largest
+weight fills 12 bits. Integer addition gives the same sum in any order, and 12-bit multiples of
+a power of two are exact in float64 volts, so every engine, any number of threads and Brian2
+itself give the same spikes to the bit. (A leak multiplies: there engines agree to rounding.)
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from spikeram.errors import CapacityError
+from spikeram.neuron import Reset, SamplingNeuron, Spikes
+
+WEIGHT_LIMIT = 2047
+"""Largest magnitude of an effective weight, in quanta: 12 bits with sign."""
+
+RAIL_LIMIT = 2**30
+"""Largest membrane magnitude, and largest charge of one step, in quanta: int32 never wraps."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ChargeLayer:
+    """One layer as every engine runs it: integers, in quanta of charge.
+
+    Parameters
+    ----------
+    name : str
+        The layer's name in recordings.
+    weight : int16 ndarray of shape (input, output)
+        Membrane change that one input spike causes [quanta].
+    bias : int32 ndarray of shape (output,)
+        Membrane change of every step: always-on rows and trims [quanta].
+    threshold, initial : int32 ndarray of shape (output,)
+        Threshold, which is also the charge decrement, and membrane before the first step [quanta].
+    rail : int
+        The membrane is clipped at +-`rail` after each integration [quanta].
+    quantum : float
+        One quantum [V].
+    scale : float64 ndarray of shape (output,)
+        Worth of one output spike in the units of the trained network.
+    spikes : {"unipolar", "ternary"}
+        Whether neurons fire +1 only, or +1 and -1.
+    reset : {"subtract", "zero"}
+        What a spike does to the membrane.
+    decay : float
+        Factor by which the membrane shrinks in each step, before it integrates.
+    sigma_noise : float
+        Standard deviation of the Gaussian charge of every step [quanta].
+    kick : int
+        Pseudo-random charge of every step, added or taken away [quanta].
+    rows, cores, always_on : int
+        Cells along one column, cores that hold the layer, and pairs of rows driven in every step
+        (biases), for energy accounts.
+    """
+
+    name: str
+    weight: NDArray[np.int16]
+    bias: NDArray[np.int32]
+    threshold: NDArray[np.int32]
+    initial: NDArray[np.int32]
+    rail: int
+    quantum: float
+    scale: NDArray[np.float64]
+    spikes: Spikes = "unipolar"
+    reset: Reset = "subtract"
+    decay: float = 1.0
+    sigma_noise: float = 0.0
+    kick: int = 0
+    rows: int = 0
+    cores: int = 1
+    always_on: int = 0
+
+    @property
+    def n_inputs(self) -> int:
+        """Number of inputs."""
+        return self.weight.shape[0]
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of output neurons."""
+        return self.weight.shape[1]
+
+    @property
+    def noisy(self) -> bool:
+        """Whether a step draws random numbers."""
+        return self.sigma_noise > 0 or self.kick != 0
+
+    @property
+    def quiet(self) -> ChargeLayer:
+        """The layer without its random charge: what it does on average."""
+        return replace(self, sigma_noise=0.0, kick=0) if self.noisy else self
+
+
+def quantum_of(weight: ArrayLike) -> float:
+    """Return the largest power of two [V] in which the largest weight fills 12 bits.
+
+    Parameters
+    ----------
+    weight : array_like
+        Effective weights [V].
+
+    Examples
+    --------
+    >>> quantum_of([0.25, -0.5]) == 0.5 / 1024
+    True
+    """
+    largest = float(np.max(np.abs(weight), initial=0.0))
+    if not math.isfinite(largest):
+        raise ValueError("Effective weights must be finite.")
+    # Where no weight differs from zero any quantum serves; 2**-22 V is that of a full array.
+    return 2.0 ** -math.floor(math.log2(WEIGHT_LIMIT / largest)) if largest > 0 else 2.0**-22
+
+
+def quantise(volts: ArrayLike, quantum: float, limit: int, what: str) -> NDArray[np.int64]:
+    """Return `volts` in whole quanta, rounded to nearest, ties to even.
+
+    Raises
+    ------
+    CapacityError
+        If any value exceeds `limit` quanta.
+    """
+    scaled = np.rint(np.asarray(volts, dtype=np.float64) / quantum)
+    worst = float(np.max(np.abs(scaled), initial=0.0))
+    if not worst <= limit:
+        raise CapacityError(
+            f"{what} reaches {worst * quantum:.4g} V, that is {worst:.0f} quanta of {quantum:.3g} V, "
+            f"but only {limit} fit. Rescale the layer."
+        )
+    return scaled.astype(np.int64)
+
+
+def charge_layer(
+    name: str,
+    weight: NDArray[np.float64],
+    *,
+    bias: NDArray[np.float64],
+    threshold: NDArray[np.float64],
+    initial: NDArray[np.float64],
+    scale: NDArray[np.float64],
+    neuron: SamplingNeuron,
+    rows: int = 0,
+    cores: int = 1,
+    always_on: int = 0,
+) -> ChargeLayer:
+    """Return a layer in whole quanta.
+
+    Parameters
+    ----------
+    name : str
+        The layer's name.
+    weight : ndarray of shape (input, output)
+        Effective weights [V].
+    bias, threshold, initial : ndarray of shape (output,)
+        Charge of every step, threshold and initial membrane [V on C_i].
+    scale : ndarray of shape (output,)
+        Worth of one output spike.
+    neuron : SamplingNeuron
+        Rails, kind of spikes, reset, leak and noise.
+    rows, cores, always_on : int
+        For energy accounts; see `ChargeLayer`.
+
+    Raises
+    ------
+    CapacityError
+        If a value does not fit its range; nothing ever wraps around later.
+    """
+    quantum = quantum_of(weight)
+    q_weight = quantise(weight, quantum, WEIGHT_LIMIT, f"A weight of layer {name!r}")
+    q_bias = quantise(bias, quantum, RAIL_LIMIT, f"The bias of layer {name!r}")
+    q_threshold = quantise(threshold, quantum, RAIL_LIMIT, f"The threshold of layer {name!r}")
+    q_initial = quantise(initial, quantum, RAIL_LIMIT, f"The initial charge of layer {name!r}")
+    step = int(np.max(np.abs(q_weight).sum(axis=0) + np.abs(q_bias), initial=0))
+    if step > RAIL_LIMIT:
+        raise CapacityError(
+            f"One step of layer {name!r} can bring {step} quanta, but only {RAIL_LIMIT} fit. "
+            "Split the layer."
+        )
+    return ChargeLayer(
+        name=name,
+        weight=q_weight.astype(np.int16),
+        bias=q_bias.astype(np.int32),
+        threshold=np.maximum(q_threshold, 1).astype(np.int32),
+        initial=q_initial.astype(np.int32),
+        rail=int(min(RAIL_LIMIT, neuron.v_rail / quantum)),
+        quantum=quantum,
+        scale=np.asarray(scale, dtype=np.float64),
+        spikes=neuron.spikes,
+        reset=neuron.reset,
+        decay=neuron.decay(),
+        sigma_noise=neuron.sigma_noise / quantum,
+        kick=round(neuron.kick / quantum),
+        rows=rows or 2 * weight.shape[0],
+        cores=cores,
+        always_on=always_on,
+    )

@@ -1,0 +1,47 @@
+"""Names to things: "neurram" to a chip, "clocked" to an engine.
+
+The library looks names up here; a lab adds its own through the entry points
+``spikeram.devices``, ``spikeram.chips`` and ``spikeram.engines``, without a fork.
+"""
+
+from __future__ import annotations
+
+import difflib
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any
+
+_OWN = {
+    "devices": {
+        "neurram": "spikeram.models.devices:neurram",
+        "ideal": "spikeram.models.devices:ideal",
+    },
+    "chips": {"neurram": "spikeram.models.chips:neurram", "ideal": "spikeram.models.chips:ideal"},
+    "engines": {"clocked": "spikeram.simulation:clocked", "brian2": "spikeram.brian:run_network"},
+}
+
+
+def names(kind: str) -> list[str]:
+    """Return the names known for `kind` ("devices", "chips" or "engines")."""
+    return sorted({*_OWN[kind], *(entry.name for entry in entry_points(group=f"spikeram.{kind}"))})
+
+
+def lookup(kind: str, name: str) -> Any:
+    """Return what `name` stands for among `kind`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such name; the message lists those there are.
+    """
+    own = _OWN[kind].get(name)
+    if own is not None:
+        module, attribute = own.split(":")
+        return getattr(import_module(module), attribute)
+    for entry in entry_points(group=f"spikeram.{kind}"):
+        if entry.name == name:
+            return entry.load()
+    known = names(kind)
+    close = difflib.get_close_matches(name, known, 1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    raise ValueError(f"No {kind[:-1]} is called {name!r}: there are {', '.join(known)}.{hint}")

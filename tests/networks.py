@@ -1,0 +1,64 @@
+"""Small networks for tests."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikeram.charge import ChargeLayer
+from spikeram.conversion import TrainedNetwork
+from spikeram.network import Dense, SpikingNetwork
+
+
+def trained(seed: int = 0, sizes: tuple[int, ...] = (6, 8, 5, 3)) -> TrainedNetwork:
+    """Return a random perceptron with outputs of order one."""
+    rng = np.random.default_rng(seed)
+    pairs = list(zip(sizes[:-1], sizes[1:]))
+    return TrainedNetwork(
+        weights=tuple(rng.normal(0, np.sqrt(2 / a), (a, b)) for a, b in pairs),
+        biases=tuple(rng.normal(0, 0.1, b) for _, b in pairs),
+        classes=np.arange(sizes[-1]),
+    )
+
+
+def inputs(seed: int, n_samples: int, n_inputs: int = 6) -> NDArray[np.float64]:
+    return np.random.default_rng(seed).random((n_samples, n_inputs))
+
+
+def single(weight: float, bias: float, threshold: float, **options: object) -> SpikingNetwork:
+    """Return a network of one neuron with one input."""
+    layer = Dense(
+        name="only",
+        weight=np.array([[weight]]),
+        bias=np.array([bias]),
+        threshold=np.array([threshold]),
+        **options,  # type: ignore[arg-type]
+    )
+    return SpikingNetwork(layers=(layer,))
+
+
+def random_layer(
+    rng: np.random.Generator,
+    n_inputs: int,
+    n_outputs: int,
+    *,
+    spikes: str = "unipolar",
+    reset: str = "subtract",
+    rail: int = 2**30,
+    **options: object,
+) -> ChargeLayer:
+    """Return a layer of random charges, strong enough that neurons fire."""
+    return ChargeLayer(
+        name=f"layer_{n_inputs}_{n_outputs}",
+        weight=rng.integers(-2047, 2048, (n_inputs, n_outputs)).astype(np.int16),
+        bias=rng.integers(-500, 1500, n_outputs).astype(np.int32),
+        threshold=rng.integers(1000, 6000, n_outputs).astype(np.int32),
+        initial=rng.integers(0, 1000, n_outputs).astype(np.int32),
+        rail=rail,
+        quantum=2.0**-20,
+        scale=np.ones(n_outputs),
+        spikes=spikes,  # type: ignore[arg-type]
+        reset=reset,  # type: ignore[arg-type]
+        rows=2 * n_inputs,
+        **options,  # type: ignore[arg-type]
+    )

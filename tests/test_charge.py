@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, strategies as st
+
+from spikeram.charge import RAIL_LIMIT, WEIGHT_LIMIT, charge_layer, quantise, quantum_of
+from spikeram.errors import CapacityError
+from spikeram.neuron import SamplingNeuron
+
+
+@given(st.floats(1e-9, 1e9))
+def test_the_largest_weight_fills_twelve_bits(largest):
+    quantum = quantum_of([largest, -largest / 3])
+    assert math.frexp(quantum)[0] == 0.5  # a power of two
+    assert WEIGHT_LIMIT / 2 < largest / quantum <= WEIGHT_LIMIT * (1 + 1e-12)
+
+
+def test_a_layer_of_zeros_has_a_quantum():
+    assert quantum_of(np.zeros(3)) > 0
+
+
+def layer(**changes):
+    values = {
+        "weight": np.array([[0.01, -0.02], [0.005, 0.0]]),
+        "bias": np.array([0.001, 0.0]),
+        "threshold": np.array([0.02, 0.03]),
+        "initial": np.array([0.01, 0.0]),
+        "scale": np.ones(2),
+        "neuron": SamplingNeuron(),
+    }
+    return charge_layer("x", values.pop("weight"), **{**values, **changes})
+
+
+def test_weights_come_back_within_half_a_quantum():
+    made = layer()
+    np.testing.assert_allclose(
+        made.weight * made.quantum, [[0.01, -0.02], [0.005, 0.0]], atol=made.quantum / 2
+    )
+
+
+def test_a_chip_rail_is_kept_and_an_ideal_one_is_the_largest_integer():
+    assert layer().rail == int(0.9 / layer().quantum)
+    assert layer(neuron=SamplingNeuron(v_rail=math.inf)).rail == RAIL_LIMIT
+
+
+def test_what_does_not_fit_is_refused_before_it_can_wrap_around():
+    with pytest.raises(CapacityError, match="The threshold of layer 'x' reaches 1e\\+06 V"):
+        layer(threshold=np.array([1e6, 1.0]))
+    with pytest.raises(CapacityError, match="Rescale the layer"):
+        quantise([np.nan], 1.0, 10, "A weight")
+
+
+def test_weights_must_be_finite():
+    with pytest.raises(ValueError, match="must be finite"):
+        quantum_of([1.0, np.inf])
