@@ -1,0 +1,1 @@
+"""Published instances: devices, chips, and networks with trained weights."""

@@ -1,0 +1,72 @@
+"""Published RRAM devices."""
+
+from __future__ import annotations
+
+import math
+
+from spikeram.device import IdealDevice, Relaxation, RRAMDevice
+
+
+def neurram() -> RRAMDevice:
+    r"""Return the HfOx cell of the NeuRRAM chip (Wan et al., Nature 608, 504, 2022).
+
+    Notes
+    -----
+    *Published.* The mapping window of 1 to 40 uS and the acceptance of +-1 uS are those of the
+    authors' software (github.com/weierwan/Neurram_48core), as is the forming criterion,
+    R < 800 kOhm. The relaxation curves at 1 s, 1 day and 2 days are the polynomial fits to
+    Extended Data Fig. 3d in IBM/aihwkit (``ReRamWan2022NoiseModel``, MIT licence), with
+    x = G / 40 uS. The read noise of 1 % of 40 uS is a remark at the same place, not a
+    measurement. The loss of spread before 1 s, 0.27 for each decade, is a fit to another
+    40 uS technology (technology C of Levy et al., RRAM Relaxation Master Model: 0.45 and 0.76
+    of the spread at 1 s after 10 and 100 ms).
+
+    *Fitted.* Constants of the pulse response are not published. Two summary figures are: 8.52
+    pulses for each cell on average, and 0.2 to 1.4 % of the cells of an array timed out (3 of
+    1660, 10 of 1300, 99 of 7104, 68 of 7200). The thresholds lie 0.3 V under SET and 0.4 V under
+    RESET start voltage, so that a train begins with weak pulses; the exponent is cubic; both
+    polarities share one rate. Spreads of ln k (0.5 from cell to cell, 0.6 from pulse to pulse),
+    of the thresholds (0.1 V) and of the largest conductance (60 +- 6 uS) are assumed. The rate
+    was then scanned for the 8.52 pulses: there are two, and the higher is taken, as only there
+    cells overshoot often enough for some to run out of polarity reversals (a third of a
+    percent). Stuck cells, which the authors' software skips as "unformed" and "leaky", make up
+    the rest: 0.4 % each. Targets were uniform between 1 and 40 uS.
+    """
+    micro = 1e-6
+    return RRAMDevice(
+        g_min=1e-6,
+        g_max=40e-6,
+        g_low=0.1e-6,
+        g_high=60e-6,
+        sigma_g_high=6e-6,
+        g_formed=1 / 800e3,
+        threshold_set=0.9,
+        threshold_reset=1.1,
+        sigma_threshold=0.1,
+        rate_set=2e6,
+        rate_reset=2e6,
+        exponent_set=3.0,
+        exponent_reset=3.0,
+        sigma_rate=0.5,
+        sigma_cycle=0.6,
+        sigma_read=0.4e-6,
+        relaxation=Relaxation(
+            delays=(1.0, 86400.0, 172800.0),
+            curves=(
+                tuple(c * micro for c in (0.348, 16.030, -43.853, 45.393, -16.815)),
+                tuple(c * micro for c in (0.701, 22.086, -50.773, 47.095, -16.458)),
+                tuple(c * micro for c in (0.782, 20.274, -43.507, 37.062, -11.934)),
+            ),
+            g_unit=40e-6,
+            g_range=(1e-6, 40e-6),
+            sigma_verify=1e-6 / math.sqrt(3.0),
+            early=0.27,
+        ),
+        stuck_low=0.004,
+        stuck_high=0.004,
+    )
+
+
+def ideal() -> IdealDevice:
+    """Return a cell with the window of `neurram` and none of its imperfections."""
+    return IdealDevice(g_min=1e-6, g_max=40e-6)
