@@ -1,0 +1,689 @@
+r"""The recording: spikes of all layers as one labelled, self-describing xarray.Dataset.
+
+Spikes lie as contiguous ragged arrays (CSR): ``t(event)`` holds the times of all trains one after
+the other, sorted by (trial, neuron, time), and ``row_size(trial, neuron)`` how many belong to each.
+All layers share one ``neuron`` dimension with a ``layer`` coordinate. Step k of a layer whose
+window starts at step w is at
+
+.. math:: t = (w + k)\,\Delta t, \qquad 0 \le k < T,
+
+with :math:`w` one more than that of the layer before. Files pack such times as integer steps, so
+that they come back to the bit. Strict CF allows one instance dimension for each ragged array: ours
+is the C-order stack of (trial, neuron).
+
+========================  =====================  ================================================
+variable                  dims                   meaning
+========================  =====================  ================================================
+``t``                     event                  spike time [s]; absent if only counts were kept
+``sign``                  event                  +1 or -1; only where any spike is negative
+``row_size``              trial, neuron          number of spikes, of either sign
+``output``                trial, step, class     decoded output after each step
+``category``              category               labels of a classifier's classes, if there are any
+``active_rows``           trial, crossbar        activations of pairs of word lines, bias included
+``rows``                  crossbar               cells along one column
+``columns``, ``cores``    crossbar               columns, and cores that hold them
+``layer``, ``unit``       neuron                 layer name, index within the layer
+``window_start``          neuron                 start of the layer's window [s]
+``step``                  step                   steps integrated, 1 to T
+========================  =====================  ================================================
+
+Attributes are numbers and strings: ``dt``, ``steps``, ``duration`` (length of each layer's window,
+the time base of rates), ``t_start``, ``t_stop``, ``record``, ``complete``, ``n_trials_requested``,
+``spikeram_schema``, ``Conventions`` and ``provenance``, one JSON string.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
+
+from spikeram.charge import ChargeLayer
+from spikeram.errors import RecordingError
+from spikeram.units import Second
+
+SCHEMA = "1"
+"""Version of the schema, in ``attrs["spikeram_schema"]``."""
+
+INPUT = "input"
+"""Name of the layer of encoded input spikes."""
+
+Record: TypeAlias = Literal["spikes", "counts"]
+
+_DIMS: dict[str, tuple[str, ...]] = {
+    "trial": ("trial",),
+    "step": ("step",),
+    "crossbar": ("crossbar",),
+    "layer": ("neuron",),
+    "unit": ("neuron",),
+    "window_start": ("neuron",),
+    "row_size": ("trial", "neuron"),
+    "output": ("trial", "step", "class"),
+    "active_rows": ("trial", "crossbar"),
+    "rows": ("crossbar",),
+    "columns": ("crossbar",),
+    "cores": ("crossbar",),
+}
+_NUMBERS = ("dt", "steps", "duration", "t_start", "t_stop", "complete", "n_trials_requested")
+_RUN = ("spikeram_schema", "dt", "steps", "record")
+_PACKED_FILL = -1
+# Times are products of dt, so that differences carry rounding errors, far below this share of dt.
+_SLACK = 1e-3
+# What xarray and its backends raise on bytes that are no dataset, or a broken one.
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Activity:
+    """What an engine returns: the same from every engine, to the bit.
+
+    Parameters
+    ----------
+    spikes : tuple of int8 ndarray of shape (sample, step, neuron)
+        Spikes -1, 0 or 1 of each layer, step 0 being the first of the layer's own window.
+    membrane : int32 ndarray of shape (sample, step, output)
+        Membrane of the last layer, after each step's reset [quanta].
+    """
+
+    spikes: tuple[NDArray[np.int8], ...]
+    membrane: NDArray[np.int32]
+
+
+def build(
+    activity: Activity,
+    layers: Sequence[ChargeLayer],
+    *,
+    steps: int,
+    dt: Second,
+    output: NDArray[np.float32],
+    active_rows: NDArray[np.int64],
+    first_trial: int = 0,
+    has_input: bool = False,
+    record: Record = "spikes",
+    provenance: Mapping[str, object] | None = None,
+) -> xr.Dataset:
+    """Return the recording of a run.
+
+    Parameters
+    ----------
+    activity : Activity
+        Spikes of each layer.
+    layers : sequence of ChargeLayer
+        The layers that were run, one crossbar each.
+    steps : int
+        Number of steps T of every layer's window.
+    dt : Second
+        Duration of one step [s].
+    output : float32 ndarray of shape (sample, step, class)
+        Decoded output after each step.
+    active_rows : int64 ndarray of shape (sample, crossbar)
+        How often pairs of word lines were active over the run, always-on bias rows included.
+    first_trial : int
+        Index of the first sample.
+    has_input : bool
+        Whether ``activity.spikes[0]`` are the encoded inputs, a layer called "input" that
+        comes one step before the first crossbar.
+    record : {"spikes", "counts"}
+        Whether to keep spike times, or only their number.
+    provenance : mapping, optional
+        What the run was made from, such as seeds; versions are added.
+
+    Returns
+    -------
+    xarray.Dataset
+        A complete recording.
+    """
+    if record not in ("spikes", "counts"):
+        raise ValueError(f"build expects record 'spikes' or 'counts', got {record!r}.")
+    if not (steps >= 1 and dt > 0):
+        raise ValueError(f"build expects steps >= 1 and dt > 0, got {steps} and {dt} s.")
+    names = ([INPUT] if has_input else []) + [layer.name for layer in layers]
+    samples = _checked_samples(activity, layers, names, steps)
+    _check_shape("output", output.shape[:-1], (samples, steps))
+    _check_shape("active_rows", active_rows.shape, (samples, len(layers)))
+
+    widths = [spikes.shape[2] for spikes in activity.spikes]
+    window = np.repeat(np.arange(len(names)), widths)
+    # (sample, neuron, step): C order is then the order of the events.
+    trains = np.concatenate([spikes.transpose(0, 2, 1) for spikes in activity.spikes], axis=1)
+    fired = np.flatnonzero(trains)
+    sign = trains.reshape(-1)[fired]
+    if np.any(np.abs(sign) != 1):
+        raise ValueError("build expects spikes of -1, 0 or 1, got others.")
+
+    variables = {
+        "row_size": (("trial", "neuron"), np.count_nonzero(trains, axis=2).astype(np.int32)),
+        "output": (("trial", "step", "class"), np.asarray(output, dtype=np.float32)),
+        "active_rows": (("trial", "crossbar"), np.asarray(active_rows, dtype=np.int64)),
+        "rows": (("crossbar",), np.array([layer.rows for layer in layers], dtype=np.int64)),
+        "columns": (("crossbar",), np.array([layer.n_outputs for layer in layers], dtype=np.int64)),
+        "cores": (("crossbar",), np.array([layer.cores for layer in layers], dtype=np.int64)),
+    }
+    if record == "spikes":
+        step = window[fired // steps % window.size] + fired % steps
+        variables["t"] = (("event",), step * float(dt))
+        if np.any(sign < 0):
+            variables["sign"] = (("event",), sign)
+    coordinates = {
+        "trial": ("trial", np.arange(first_trial, first_trial + samples)),
+        "step": ("step", np.arange(1, steps + 1)),
+        "crossbar": ("crossbar", np.array([layer.name for layer in layers], dtype=np.str_)),
+        "layer": ("neuron", np.repeat(np.array(names, dtype=np.str_), widths)),
+        "unit": ("neuron", np.concatenate([np.arange(n, dtype=np.int32) for n in widths])),
+        "window_start": ("neuron", window * float(dt)),
+    }
+    attributes: dict[str, str | int | float] = {
+        "Conventions": "CF-1.11",
+        "spikeram_schema": SCHEMA,
+        "record": record,
+        "t_start": 0.0,
+        "t_stop": (len(names) - 1 + steps) * float(dt),
+        "duration": steps * float(dt),
+        "dt": float(dt),
+        "steps": int(steps),
+        "complete": 1,
+        "n_trials_requested": samples,
+        "provenance": _provenance(provenance or {}),
+    }
+    return _described(xr.Dataset(variables, coordinates, attributes))
+
+
+def _checked_samples(
+    activity: Activity, layers: Sequence[ChargeLayer], names: list[str], steps: int
+) -> int:
+    if not layers or len(activity.spikes) != len(names):
+        raise ValueError(
+            f"build expects spikes of {len(names)} layers ({', '.join(names)}), "
+            f"got {len(activity.spikes)}."
+        )
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise ValueError(
+            f"build expects a name of its own for each layer, got {', '.join(repeated)} twice."
+        )
+    samples = int(activity.spikes[0].shape[0])
+    widths = [layer.n_outputs for layer in layers]
+    if len(names) > len(layers):
+        widths = [activity.spikes[0].shape[-1], *widths]
+    for name, width, spikes in zip(names, widths, activity.spikes):
+        _check_shape(f"spikes of layer {name!r}", spikes.shape, (samples, steps, width))
+    return samples
+
+
+def _check_shape(what: str, got: tuple[int, ...], expected: tuple[int, ...]) -> None:
+    if got != expected:
+        raise ValueError(f"build expects {what} of shape {expected}, got {got}.")
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a result depends on."""
+    return {
+        "spikeram": _own_version(),
+        "numpy": np.__version__,
+        "xarray": xr.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def _provenance(details: Mapping[str, object]) -> str:
+    return json.dumps({**versions(), **details}, sort_keys=True, default=_plain)
+
+
+def _own_version() -> str:
+    try:
+        return version("spikeram")
+    except PackageNotFoundError:
+        # A checkout can be used without being installed.
+        return "unknown"
+
+
+def _plain(value: object) -> object:
+    return value.tolist() if isinstance(value, (np.generic, np.ndarray)) else str(value)
+
+
+def _described(ds: xr.Dataset) -> xr.Dataset:
+    texts = {
+        "t": ("s", "spike time"),
+        "sign": ("1", "sign of the spike"),
+        "row_size": ("1", "number of spikes"),
+        "output": ("1", "decoded output after each step"),
+        "active_rows": ("1", "activations of pairs of word lines"),
+        "rows": ("1", "cells along one column"),
+        "columns": ("1", "columns"),
+        "cores": ("1", "cores that hold the crossbar"),
+        "window_start": ("s", "start of the layer's window"),
+        "step": ("1", "steps integrated"),
+    }
+    for name, (units, long_name) in texts.items():
+        if name in ds.variables:
+            ds[name].attrs.update(units=units, long_name=long_name)
+    if "t" in ds.variables:
+        ds["row_size"].attrs["sample_dimension"] = "event"
+    return ds
+
+
+def offsets(ds: xr.Dataset) -> NDArray[np.int64]:
+    """Return where each train starts in ``t``, and where the last one ends.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        A recording with spike times.
+
+    Returns
+    -------
+    int64 ndarray of shape (trial * neuron + 1,)
+        Train (trial, neuron) is ``t[offsets[i]:offsets[i + 1]]`` with i = trial * n_neurons
+        + neuron.
+
+    Raises
+    ------
+    RecordingError
+        If the recording holds counts only, or was cut along one dimension only.
+    """
+    if "t" not in ds.variables:
+        raise RecordingError(
+            "This recording holds spike counts but no times. Simulate with record='spikes'."
+        )
+    ends = np.cumsum(ds["row_size"].values.reshape(-1), dtype=np.int64)
+    total = int(ends[-1]) if ends.size else 0
+    if total != ds.sizes["event"]:
+        raise RecordingError(
+            f"row_size counts {total} spikes, but there are {ds.sizes['event']} events. "
+            "Take trials or neurons out of a recording with spikeram.recording.select."
+        )
+    return np.concatenate([np.zeros(1, dtype=np.int64), ends])
+
+
+def spike_times(ds: xr.Dataset, trial: int, neuron: int) -> NDArray[np.float64]:
+    """Return the spike times of one train [s].
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        A recording with spike times.
+    trial, neuron : int
+        Positions along the two dimensions.
+    """
+    sizes = ds.sizes["trial"], ds.sizes["neuron"]
+    if not (0 <= trial < sizes[0] and 0 <= neuron < sizes[1]):
+        raise ValueError(
+            f"spike_times expects a trial below {sizes[0]} and a neuron below {sizes[1]}, "
+            f"got {trial} and {neuron}."
+        )
+    start, stop = offsets(ds)[trial * sizes[1] + neuron :][:2]
+    times: NDArray[np.float64] = ds["t"].values[start:stop]
+    return times
+
+
+def layer_names(ds: xr.Dataset) -> list[str]:
+    """Return the names of the layers, in their order."""
+    return list(dict.fromkeys(ds["layer"].values.tolist()))
+
+
+def members(ds: xr.Dataset, layer: str) -> NDArray[np.int64]:
+    """Return the positions of a layer's neurons along ``neuron``.
+
+    Raises
+    ------
+    ValueError
+        If there is no such layer; the message lists those there are.
+    """
+    found = np.flatnonzero(ds["layer"].values == layer)
+    if not found.size:
+        raise ValueError(f"No layer is called {layer!r}: there are {', '.join(layer_names(ds))}.")
+    return found
+
+
+def raster(ds: xr.Dataset, layer: str) -> xr.DataArray:
+    """Return the spikes of one layer as a dense array.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        A recording with spike times.
+    layer : str
+        Name of the layer.
+
+    Returns
+    -------
+    int8 xarray.DataArray of dims (trial, step, unit)
+        -1, 0 or 1 in each step of the layer's own window.
+    """
+    part = select(ds, neuron=members(ds, layer))
+    trials, steps, units = part.sizes["trial"], int(ds.attrs["steps"]), part.sizes["neuron"]
+    train = np.repeat(np.arange(trials * units), np.diff(offsets(part)))
+    delay = part["t"].values - part["window_start"].values[train % units]
+    step = np.floor(delay / ds.attrs["dt"] + _SLACK / 2).astype(np.int64)
+    dense = np.zeros((trials, steps, units), dtype=np.int8)
+    dense[train // units, step, train % units] = part["sign"].values if "sign" in part else 1
+    return xr.DataArray(
+        dense,
+        dims=("trial", "step", "unit"),
+        coords={"trial": ds["trial"], "step": ds["step"], "unit": part["unit"].values},
+        attrs={"units": "1", "long_name": f"spikes of layer {layer}"},
+    )
+
+
+def select(
+    ds: xr.Dataset,
+    *,
+    trial: ArrayLike | slice | None = None,
+    neuron: ArrayLike | slice | None = None,
+) -> xr.Dataset:
+    """Return the recording of some trials and neurons, with their events.
+
+    Plain ``isel`` cuts ``row_size`` but not the events that it counts.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        A recording.
+    trial, neuron : slice or array_like of int or bool, optional
+        Positions or masks along the two dimensions; all by default.
+
+    Returns
+    -------
+    xarray.Dataset
+        A complete recording of what was selected, in the order given.
+    """
+    trials = _positions(ds.sizes["trial"], trial)
+    neurons = _positions(ds.sizes["neuron"], neuron)
+    positions = {"trial": trials, "neuron": neurons}
+    if "t" in ds.variables:
+        bounds = offsets(ds)
+        wanted = (trials[:, np.newaxis] * ds.sizes["neuron"] + neurons).reshape(-1)
+        positions["event"] = _ranges(bounds[wanted], bounds[wanted + 1])
+    return ds.isel(positions).assign_attrs(complete=1, n_trials_requested=int(trials.size))
+
+
+def _positions(size: int, index: ArrayLike | slice | None) -> NDArray[np.int64]:
+    everything = np.arange(size)
+    if index is None or isinstance(index, slice):
+        return everything[slice(None) if index is None else index]
+    chosen = np.asarray(index)
+    positions: NDArray[np.int64] = everything[chosen if chosen.size else chosen.astype(np.int64)]
+    return positions
+
+
+def _ranges(start: NDArray[np.int64], stop: NDArray[np.int64]) -> NDArray[np.int64]:
+    size = stop - start
+    before = np.cumsum(size) - size
+    return np.repeat(start - before, size) + np.arange(size.sum())
+
+
+def concatenate(
+    parts: Sequence[xr.Dataset], *, n_trials_requested: int | None = None
+) -> xr.Dataset:
+    """Return the recordings of one run joined along trial.
+
+    Parameters
+    ----------
+    parts : sequence of xarray.Dataset
+        Recordings of the same layers, steps and step duration, at least one.
+    n_trials_requested : int, optional
+        Trials that the run was to have; what the parts asked for by default. With fewer
+        trials than that, ``attrs["complete"]`` is 0.
+
+    Returns
+    -------
+    xarray.Dataset
+        All trials in the order given, with the provenance of the first part.
+    """
+    if not parts:
+        raise ValueError("concatenate expects at least one recording, got none.")
+    first = parts[0]
+    for part in parts[1:]:
+        _check_same_run(first, part)
+    signed = any("sign" in part.variables for part in parts)
+    joined = xr.concat(
+        [_without_events(part) for part in parts],
+        dim="trial",
+        data_vars="minimal",
+        coords="minimal",
+        compat="override",
+        join="override",
+        combine_attrs="override",
+    )
+    if "t" in first.variables:
+        joined["t"] = ("event", np.concatenate([part["t"].values for part in parts]))
+    if signed:
+        joined["sign"] = ("event", np.concatenate([_sign(part) for part in parts]))
+    requested = n_trials_requested
+    if requested is None:
+        requested = sum(int(part.attrs["n_trials_requested"]) for part in parts)
+    complete = int(joined.sizes["trial"] >= requested)
+    return _described(joined.assign_attrs(n_trials_requested=requested, complete=complete))
+
+
+def _check_same_run(first: xr.Dataset, part: xr.Dataset) -> None:
+    for name in _RUN:
+        if first.attrs[name] != part.attrs[name]:
+            raise RecordingError(
+                f"concatenate expects recordings of one run, got {name} = {first.attrs[name]!r} "
+                f"and {part.attrs[name]!r}."
+            )
+    for name in ("layer", "unit", "window_start", "crossbar", "rows", "columns", "cores"):
+        if not np.array_equal(first[name].values, part[name].values):
+            raise RecordingError(f"concatenate expects the same {name} in all parts, got others.")
+
+
+def _without_events(ds: xr.Dataset) -> xr.Dataset:
+    return ds.drop_dims("event", errors="ignore")
+
+
+def _sign(ds: xr.Dataset) -> NDArray[np.int8]:
+    if "sign" in ds.variables:
+        sign: NDArray[np.int8] = ds["sign"].values
+        return sign
+    return np.ones(ds.sizes["event"], dtype=np.int8)
+
+
+def validate(ds: xr.Dataset) -> None:
+    """Check that a dataset is a recording, whole and consistent.
+
+    Raises
+    ------
+    RecordingError
+        If it is not; the message names what is wrong.
+    """
+    _check_attributes(ds)
+    _check_variables(ds)
+    if ds.attrs["record"] == "spikes":
+        _check_events(ds, offsets(ds))
+
+
+def _check_attributes(ds: xr.Dataset) -> None:
+    schema = ds.attrs.get("spikeram_schema")
+    if schema is None:
+        raise RecordingError("This is no spikeram recording: there is no spikeram_schema.")
+    if str(schema) != SCHEMA:
+        raise RecordingError(
+            f"The recording has schema {schema!r}, but this version reads {SCHEMA!r}. "
+            "Use the version of spikeram that wrote it, or a newer one."
+        )
+    for name in _NUMBERS:
+        value = ds.attrs.get(name)
+        if not isinstance(value, (int, float, np.number)) or not np.isfinite(value):
+            raise RecordingError(f"The recording expects a number as {name}, got {value!r}.")
+    if not (ds.attrs["dt"] > 0 and ds.attrs["steps"] >= 1 and ds.attrs["duration"] > 0):
+        raise RecordingError("The recording expects dt, steps and duration above 0, got others.")
+    if ds.attrs.get("record") not in ("spikes", "counts"):
+        raise RecordingError(
+            f"The recording expects record 'spikes' or 'counts', got {ds.attrs.get('record')!r}."
+        )
+
+
+def _check_variables(ds: xr.Dataset) -> None:
+    expected = dict(_DIMS)
+    if ds.attrs["record"] == "spikes":
+        expected["t"] = ("event",)
+    if "sign" in ds.variables:
+        expected["sign"] = ("event",)
+    for name, dims in expected.items():
+        if name not in ds.variables:
+            raise RecordingError(f"The recording lacks the variable {name!r}.")
+        if ds[name].dims != dims:
+            raise RecordingError(
+                f"The recording expects {name!r} with dims {dims}, got {ds[name].dims}."
+            )
+        if name not in ("layer", "crossbar") and ds[name].dtype.kind not in "iuf":
+            raise RecordingError(
+                f"The recording expects numbers as {name!r}, got {ds[name].dtype}."
+            )
+    if ds.sizes["step"] != ds.attrs["steps"]:
+        raise RecordingError(
+            f"The recording says {ds.attrs['steps']} steps, but output has {ds.sizes['step']}."
+        )
+    for name in ("row_size", "active_rows", "rows", "columns", "cores"):
+        if ds[name].dtype.kind not in "iu" or np.any(ds[name].values < 0):
+            raise RecordingError(f"The recording expects counts >= 0 as {name!r}, got others.")
+    if not np.all(np.isfinite(ds["output"].values)):
+        raise RecordingError("The recording expects finite outputs, got others.")
+
+
+def _check_events(ds: xr.Dataset, bounds: NDArray[np.int64]) -> None:
+    t = ds["t"].values
+    if not np.all(np.isfinite(t)):
+        raise RecordingError("The recording expects finite spike times, got others.")
+    later = np.diff(t) > 0
+    # From the last spike of a train to the first of the next, time may go back.
+    ends = bounds[(bounds > 0) & (bounds < t.size)]
+    later[ends - 1] = True
+    if not np.all(later):
+        raise RecordingError(
+            "The recording expects the times of each train to ascend; they do not."
+        )
+    train = np.repeat(np.arange(bounds.size - 1), np.diff(bounds))
+    delay = t - ds["window_start"].values[train % max(ds.sizes["neuron"], 1)]
+    slack = _SLACK * ds.attrs["dt"]
+    if np.any(delay < -slack) or np.any(delay > ds.attrs["duration"] - slack):
+        raise RecordingError("The recording has spikes outside the window of their layer.")
+    if "sign" in ds.variables and not np.all(np.abs(ds["sign"].values) == 1):
+        raise RecordingError("The recording expects signs of -1 or 1, got others.")
+
+
+def save(ds: xr.Dataset, path: str | os.PathLike[str]) -> None:
+    """Write a recording to a netCDF file (.nc) or a zarr store (.zarr).
+
+    It is written under another name and renamed when it is whole, so that an interrupted
+    write never harms an older file.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        A recording.
+    path : path-like
+        Where to; what is there is replaced.
+    """
+    validate(ds)
+    check_path(path)
+    target = Path(path)
+    plain = ds.drop_encoding()
+    if "t" in plain.variables and _on_grid(ds):
+        plain["t"].encoding.update(
+            dtype="int32", scale_factor=float(ds.attrs["dt"]), _FillValue=_PACKED_FILL
+        )
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as folder:
+        written = Path(folder, f"new{target.suffix}")
+        if target.suffix == ".nc":
+            _write_netcdf(plain, written)
+            os.replace(written, target)
+        else:
+            # Format 2: format 3 has no settled form for fixed-length strings yet.
+            plain.to_zarr(written, zarr_format=2)
+            _replace_folder(written, target)
+
+
+def check_path(path: str | os.PathLike[str]) -> None:
+    """Check that a recording can be saved under a name, before a long run.
+
+    Raises
+    ------
+    ValueError
+        If the name ends in neither .nc nor .zarr, or its folder does not exist.
+    """
+    target = Path(path)
+    _check_suffix(target)
+    if not target.parent.is_dir():
+        raise ValueError(f"There is no folder {target.parent} to save {target.name} in. Make it.")
+
+
+def _check_suffix(path: Path) -> None:
+    if path.suffix not in (".nc", ".zarr"):
+        raise ValueError(f"A recording's file name ends in .nc or .zarr, got {path.name!r}.")
+
+
+def _on_grid(ds: xr.Dataset) -> bool:
+    step = np.rint(ds["t"].values / ds.attrs["dt"])
+    fits = bool(np.all(np.abs(step) < np.iinfo(np.int32).max))
+    return fits and np.array_equal(step * ds.attrs["dt"], ds["t"].values)
+
+
+def _write_netcdf(ds: xr.Dataset, path: Path) -> None:
+    # The checksum lets a reader notice flipped bits.
+    storage = {"zlib": True, "complevel": 1, "fletcher32": True}
+    for variable in ds.variables.values():
+        if variable.ndim and variable.dtype.kind in "iuf":
+            variable.encoding.update(storage)
+    ds.to_netcdf(path, engine="h5netcdf")
+
+
+def _replace_folder(written: Path, target: Path) -> None:
+    # A folder cannot be renamed onto one that is not empty: the old one steps aside first.
+    aside = written.with_name("old")
+    exists = target.exists()
+    if exists:
+        os.replace(target, aside)
+    try:
+        os.replace(written, target)
+    except OSError:
+        if exists:
+            os.replace(aside, target)
+        raise
+
+
+def load(path: str | os.PathLike[str]) -> xr.Dataset:
+    """Return the recording in a netCDF file or zarr store, in memory and checked.
+
+    Parameters
+    ----------
+    path : path-like
+        A file ending in .nc or a store ending in .zarr.
+
+    Raises
+    ------
+    RecordingError
+        If there is none, or it is damaged, foreign or of another schema.
+    """
+    source = Path(path)
+    _check_suffix(source)
+    engine = "h5netcdf" if source.suffix == ".nc" else "zarr"
+    if not source.exists():
+        raise RecordingError(f"There is no recording at {source}.")
+    try:
+        with xr.open_dataset(
+            source, engine=engine, chunks=None, decode_times=False, decode_timedelta=False
+        ) as opened:
+            ds = opened.load()
+    except _UNREADABLE as error:
+        raise RecordingError(f"{source} is damaged, or no recording: {error}") from error
+    ds.attrs = {
+        name: value.item() if isinstance(value, np.generic) else value
+        for name, value in ds.attrs.items()
+    }
+    try:
+        validate(ds)
+    except RecordingError as error:
+        raise RecordingError(f"{source}: {error}") from None
+    return ds
