@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -79,17 +80,27 @@ class ChargeLayer:
     @property
     def n_inputs(self) -> int:
         """Number of inputs."""
-        return self.weight.shape[0]
+        return int(self.weight.shape[0])
 
     @property
     def n_outputs(self) -> int:
         """Number of output neurons."""
-        return self.weight.shape[1]
+        return int(self.weight.shape[1])
 
     @property
     def noisy(self) -> bool:
         """Whether a step draws random numbers."""
         return self.sigma_noise > 0 or self.kick != 0
+
+    @cached_property
+    def exact_in_float32(self) -> bool:
+        """Whether float32 adds any of these weights exactly: no partial sum reaches 2**24."""
+        return int(np.abs(self.weight).sum(axis=0, dtype=np.int64).max()) < 2**24
+
+    @cached_property
+    def weight_float32(self) -> NDArray[np.float32]:
+        """The weights for a matrix product, exact where `exact_in_float32`."""
+        return self.weight.astype(np.float32)
 
     @property
     def quiet(self) -> ChargeLayer:
@@ -129,8 +140,8 @@ def quantise(volts: ArrayLike, quantum: float, limit: int, what: str) -> NDArray
     worst = float(np.max(np.abs(scaled), initial=0.0))
     if not worst <= limit:
         raise CapacityError(
-            f"{what} reaches {worst * quantum:.4g} V, that is {worst:.0f} quanta of {quantum:.3g} V, "
-            f"but only {limit} fit. Rescale the layer."
+            f"{what} reaches {worst * quantum:.4g} V, that is {worst:.0f} quanta of "
+            f"{quantum:.3g} V, but only {limit} fit. Rescale the layer."
         )
     return scaled.astype(np.int64)
 

@@ -74,7 +74,9 @@ def weight_from_conductance(
     g = np.asarray(conductance, dtype=np.float64)
     if g.ndim != 3 or g.shape[0] != 2:
         raise ValueError(f"conductance expects shape (2, row, column), got {g.shape}.")
-    return (g[0] - g[1]) * (np.asarray(w_max, dtype=np.float64) / as_si(g_max, "S", "g_max"))
+    scale = np.asarray(w_max, dtype=np.float64) / as_si(g_max, "S", "g_max")
+    weight: NDArray[np.float64] = (g[0] - g[1]) * scale
+    return weight
 
 
 def column_maximum(weight: NDArray[np.float64]) -> NDArray[np.float64]:

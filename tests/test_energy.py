@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import xarray as xr
 from hypothesis import given, settings, strategies as st
-from recordings import charge_layer, random_spikes, recording_of
 
 import spikeram.accessor  # noqa: F401
 from spikeram import registry, statistics
 from spikeram.energy import COMPONENTS, EnergyModel, energy, latency, resolve
 from spikeram.errors import UnitError
+
+from recordings import charge_layer, random_spikes, recording_of
 
 MODEL = EnergyModel(
     word_lines=256.0,

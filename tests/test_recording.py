@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import xarray as xr
 from hypothesis import HealthCheck, given, settings, strategies as st
-from recordings import DT, charge_layer, random_spikes, recording_of
 
 from spikeram import recording
 from spikeram.errors import RecordingError
 from spikeram.recording import concatenate, load, raster, save, select, spike_times, validate
+
+from recordings import DT, charge_layer, random_spikes, recording_of
 
 SIZES = (3, 7, (4, 2, 5))
 FORMATS = pytest.mark.parametrize("suffix", [".nc", ".zarr"])

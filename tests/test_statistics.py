@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 import xarray as xr
 from hypothesis import given, settings, strategies as st
-from recordings import DT, charge_layer, random_spikes, recording_of
 
 import spikeram.accessor  # noqa: F401
 from spikeram import statistics
 from spikeram.errors import RecordingError
 from spikeram.recording import layer_names, raster, select, spike_times
+
+from recordings import DT, charge_layer, random_spikes, recording_of
 
 # Times are multiples of dt with rounding errors near 1e-16 of a window of some tens of steps;
 # differences of them, and moments over a few dozen, stay well within this.

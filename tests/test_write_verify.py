@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from reference import write_verify_by_hand
 
 from spikeram._kernels.write_verify import write_verify as kernel
 from spikeram.device import Cells
@@ -14,6 +13,8 @@ from spikeram.errors import UnitError
 from spikeram.models.devices import ideal, neurram
 from spikeram.seeds import Purpose
 from spikeram.write_verify import WriteVerify, write_and_relax, write_verify
+
+from reference import write_verify_by_hand
 
 DEVICE = neurram()
 HEALTHY = replace(DEVICE, stuck_low=0.0, stuck_high=0.0)

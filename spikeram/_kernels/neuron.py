@@ -70,9 +70,7 @@ def integrate_batch(charge, bias, threshold, rail, ternary, subtract, initial, s
     for s in range(spikes.shape[0]):
         u = initial.copy()
         own = bias[min(s, bias.shape[0] - 1)]
-        integrate(
-            charge[s], own, threshold, rail, ternary, subtract, u, spikes[s], trace[s]
-        )
+        integrate(charge[s], own, threshold, rail, ternary, subtract, u, spikes[s], trace[s])
 
 
 @numba.njit(nogil=True, cache=True)

@@ -1,0 +1,18 @@
+"""From a trained network to a spiking one: importers, thresholds, calibration."""
+
+from spikeram.conversion.calibration import calibrate_bias, recalibrate
+from spikeram.conversion.convert import LayerReport, convert, report
+from spikeram.conversion.importers import from_sklearn, from_torch, read
+from spikeram.conversion.trained import TrainedNetwork
+
+__all__ = [
+    "LayerReport",
+    "TrainedNetwork",
+    "calibrate_bias",
+    "convert",
+    "from_sklearn",
+    "from_torch",
+    "read",
+    "recalibrate",
+    "report",
+]

@@ -1,0 +1,196 @@
+r"""A chip, and a chip with a network programmed on it.
+
+A trained unit of layer's activation is worth :math:`u_j` volts on the integration capacitor of
+column :math:`j`; thresholds and trims carry that factor, so that every column can use the whole
+conductance window and its own normalisation by the sum of conductances.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikeram.charge import ChargeLayer, charge_layer
+from spikeram.crossbar import Crossbar
+from spikeram.device import AbstractDevice
+from spikeram.energy import EnergyModel
+from spikeram.network import Dense, SpikingNetwork
+from spikeram.neuron import SamplingNeuron
+from spikeram.units import Second, Siemens, Volt, as_si
+from spikeram.write_verify import WriteVerify
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Chip:
+    """What a chip is before anything is programmed on it.
+
+    Parameters
+    ----------
+    name : str
+        The chip's name.
+    device : AbstractDevice
+        The RRAM cell.
+    neuron : SamplingNeuron
+        The neuron at the end of each column.
+    energy : EnergyModel
+        Energies and times of one core's step.
+    verify : WriteVerify
+        How cells are written.
+    g_min, g_max : Siemens
+        Conductance window that weights are mapped to [S].
+    v_read : Volt
+        Read voltage of a spike [V].
+    rounds : int
+        Rounds of iterative programming: cells that left the window are written again.
+    n_cores, rows, columns : int
+        Cores, and the word lines and columns of each. A signed weight takes two rows.
+    """
+
+    name: str
+    device: AbstractDevice
+    neuron: SamplingNeuron
+    energy: EnergyModel
+    verify: WriteVerify = field(default_factory=WriteVerify)
+    g_min: Siemens = 1e-6
+    g_max: Siemens = 40e-6
+    v_read: Volt = 0.5
+    rounds: int = 0
+    n_cores: int = 48
+    rows: int = 256
+    columns: int = 256
+
+    def __post_init__(self) -> None:
+        for name, unit in (("g_min", "S"), ("g_max", "S"), ("v_read", "V")):
+            object.__setattr__(self, name, as_si(getattr(self, name), unit, f"Chip.{name}"))
+        if not 0 <= self.g_min < self.g_max:
+            raise ValueError(
+                f"Chip expects 0 <= g_min < g_max, got {self.g_min} and {self.g_max} S."
+            )
+        for name, least in (("rounds", 0), ("n_cores", 1), ("rows", 2), ("columns", 1)):
+            if getattr(self, name) < least:
+                raise ValueError(
+                    f"Chip.{name} expects a count >= {least}, got {getattr(self, name)}."
+                )
+
+    @property
+    def pairs(self) -> int:
+        """Signed inputs that one core holds."""
+        return self.rows // 2
+
+    def cores_for(self, n_inputs: int, n_outputs: int) -> int:
+        """Return the number of cores that a matrix of signed weights takes."""
+        return -(-n_inputs // self.pairs) * -(-n_outputs // self.columns)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ProgrammedLayer:
+    """One layer on its crossbar.
+
+    Parameters
+    ----------
+    crossbar : Crossbar
+        Conductances at read-out; the last `n_bias` rows are always on.
+    target, written : ndarray of shape (polarity, row, column) [S]
+        What was asked for, and what was verified just after programming.
+    n_pulses : ndarray of shape (polarity, row, column)
+        Write pulses that each cell took.
+    timed_out : bool ndarray of shape (polarity, row, column)
+        Cells given up by write-verify.
+    n_bias : int
+        Number of always-on rows.
+    unit : ndarray of shape (output,) [V]
+        Nominal worth of one unit of activation on C_integ.
+    gain, offset : ndarray of shape (output,)
+        Measured correction, ``z = gain * z_measured + offset`` in units of activation.
+    """
+
+    crossbar: Crossbar
+    target: NDArray[np.float64]
+    written: NDArray[np.float64]
+    n_pulses: NDArray[np.int64]
+    timed_out: NDArray[np.bool_]
+    n_bias: int
+    unit: NDArray[np.float64]
+    gain: NDArray[np.float64]
+    offset: NDArray[np.float64]
+
+    def charge(self, layer: Dense, cores: int) -> ChargeLayer:
+        """Return this layer in charge quanta, for the thresholds of `layer`."""
+        weight = self.crossbar.effective_weight
+        n_inputs = weight.shape[0] - self.n_bias
+        unit = self.unit / self.gain
+        threshold = layer.threshold * unit
+        return charge_layer(
+            layer.name,
+            weight[:n_inputs],
+            bias=weight[n_inputs:].sum(axis=0) + self.offset * unit,
+            threshold=threshold,
+            initial=layer.initial * threshold,
+            scale=layer.threshold,
+            neuron=self.crossbar.neuron,
+            rows=2 * weight.shape[0],
+            cores=cores,
+            always_on=self.n_bias,
+        )
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ProgrammedChip:
+    """A chip with a network on it.
+
+    Parameters
+    ----------
+    network : SpikingNetwork
+        What was programmed.
+    chip : Chip
+        What it was programmed on.
+    layers : tuple of ProgrammedLayer
+        One for each layer of the network.
+    delay : Second
+        Time between programming and read-out [s].
+    seed : str
+        Where the chip's random cells came from.
+    recalibrated : bool
+        Whether gain and offset of each column were measured.
+    """
+
+    network: SpikingNetwork
+    chip: Chip
+    layers: tuple[ProgrammedLayer, ...]
+    delay: Second
+    seed: str
+    recalibrated: bool = False
+
+    @property
+    def dt(self) -> Second:
+        """Duration of one step [s]."""
+        return self.chip.neuron.dt
+
+    @property
+    def cores(self) -> tuple[int, ...]:
+        """Cores that each layer takes."""
+        return tuple(self.chip.cores_for(*layer.target.shape[1:]) for layer in self.layers)
+
+    @property
+    def n_cells(self) -> int:
+        """Cells programmed."""
+        return sum(layer.target.size for layer in self.layers)
+
+    @property
+    def mean_pulses(self) -> float:
+        """Mean number of write pulses of a cell."""
+        return float(np.mean(np.concatenate([layer.n_pulses.ravel() for layer in self.layers])))
+
+    @property
+    def timed_out(self) -> float:
+        """Share of cells that write-verify gave up."""
+        return float(np.mean(np.concatenate([layer.timed_out.ravel() for layer in self.layers])))
+
+    def charge_layers(self) -> tuple[ChargeLayer, ...]:
+        """Return the programmed layers in charge quanta."""
+        return tuple(
+            programmed.charge(layer, cores)
+            for programmed, layer, cores in zip(self.layers, self.network.layers, self.cores)
+        )

@@ -1,0 +1,355 @@
+"""The command line. What a command needs is imported when it runs: ``--help`` costs nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from spikeram.report import Table
+
+_FILE = click.Path(path_type=Path)
+
+
+class _Commands(click.Group):
+    """A group whose commands report what went wrong in one line, without a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (ValueError, ImportError, OSError) as error:
+            if os.environ.get("SPIKERAM_TRACEBACK"):
+                raise
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="spikeram")
+def main() -> None:
+    """Spiking neural networks on analog RRAM crossbars.
+
+    Convert a trained network to spikes, program it on a simulated chip, run it, and look at
+    accuracy, spikes and energy. Start with: spikeram demo
+    """
+
+
+@main.command()
+@click.option(
+    "--output",
+    type=_FILE,
+    default=Path("demo-output"),
+    show_default=True,
+    help="Folder for results.json, report.html and the files to try the commands on.",
+)
+@click.option(
+    "--chips", type=click.IntRange(min=2), default=5, show_default=True, help="Programmed chips."
+)
+@click.option(
+    "--delay", default="1 day", show_default=True, help="Time between programming and read-out."
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+def demo(output: Path, chips: int, delay: str, seed: int) -> None:
+    """Train on handwritten digits, convert, program, run, and compare."""
+    from spikeram import demo as job
+    from spikeram.units import as_si
+
+    as_si(delay, "s", "--delay")
+    output.mkdir(parents=True, exist_ok=True)
+    data = job.digits()
+    with _status("Training a 64-128-64-10 network on 1437 digits"):
+        trained = job.train(data, seed=seed)
+    _write_examples(job, data, trained, output)
+    right = trained.predict(data.x_test) == data.y_test
+    outcome = job.Outcome(ann=float(right.mean()), n_chips=chips, seed=seed, delay=delay)
+    _say(f"Trained network: {outcome.ann:.2%} of {right.size} held-out digits.")
+    try:
+        with _progress("Programming chips and running spikes") as progress:
+            work = progress(len(job.STEPS) * (1 + 2 * chips))
+            job.run(data, trained, outcome, progress=work)
+        job.write_results(outcome, output / "results.json")
+        with _status("Writing the report"):
+            job.write_report(data, trained, outcome, output)
+    except KeyboardInterrupt:
+        job.write_results(outcome, output / "results.json")
+        _say(f"Stopped. {output / 'results.json'} holds the {len(outcome.steps)} finished rows.")
+        raise SystemExit(130) from None
+    _show(job.table(outcome), f"{chips} chips, {delay} after programming; figures of one image")
+    _say(f"Wrote {output / 'report.html'} and {output / 'results.json'}.")
+
+
+@main.command()
+@click.argument("model", type=_FILE)
+@click.option(
+    "--calibration",
+    type=_FILE,
+    required=True,
+    help="Inputs like those to come: .npz with an array x, or .npy.",
+)
+@click.option(
+    "--steps",
+    type=click.IntRange(min=1),
+    default=32,
+    show_default=True,
+    help="Number of time steps to convert for.",
+)
+@click.option(
+    "--method",
+    type=click.Choice(["least_squares", "percentile"]),
+    default="least_squares",
+    show_default=True,
+    help="How thresholds are chosen.",
+)
+@click.option("--output", type=_FILE, required=True, help="The spiking network, .npz.")
+def convert(model: Path, calibration: Path, steps: int, method: Any, output: Path) -> None:
+    """Convert a trained MODEL (.npz, or a .pt state dictionary) to a spiking network."""
+    from spikeram.conversion import convert as to_spikes, report
+    from spikeram.files import load_samples
+    from spikeram.report import Table
+
+    x, _ = load_samples(calibration)
+    network = to_spikes(model, x, steps=steps, method=method)
+    network.save(_with_suffix(output, ".npz"))
+    rows = [
+        [
+            row.name,
+            str(row.neurons),
+            f"{row.threshold:.4g}",
+            f"{row.clipped:.2%}",
+            f"{row.error:.2%}",
+        ]
+        for row in report(network, x, steps=steps)
+    ]
+    header = ["layer", "neurons", "median threshold", "clipped", f"expected error at T={steps}"]
+    _show(Table(header, rows), f"{model}: {method}")
+    _say(f"Wrote {output}.")
+
+
+@main.command()
+@click.argument("network", type=_FILE)
+@click.option("--data", type=_FILE, required=True, help="Inputs x and, if known, labels y (.npz).")
+@click.option("--steps", type=click.IntRange(min=1), help="Time steps; default: as converted.")
+@click.option(
+    "--chip",
+    default="neurram",
+    show_default=True,
+    help="A chip's name, or none for the ideal network.",
+)
+@click.option(
+    "--delay", default="1 day", show_default=True, help="Time between programming and read-out."
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--index", type=click.IntRange(min=0), default=0, help="Number of the chip.")
+@click.option(
+    "--recalibrate",
+    "calibration",
+    type=_FILE,
+    help="Measure each column's gain and offset on these inputs first.",
+)
+@click.option(
+    "--encoding",
+    type=click.Choice(["current", "rate", "poisson"]),
+    default="current",
+    show_default=True,
+    help="How inputs enter.",
+)
+@click.option("--engine", default="clocked", show_default=True, help="clocked or brian2.")
+@click.option("--output", type=_FILE, required=True, help="The recording, .nc or .zarr.")
+def run(
+    network: Path, data: Path, steps: int | None, chip: str, delay: str, seed: int, index: int,
+    calibration: Path | None, encoding: Any, engine: str, output: Path,
+) -> None:  # fmt: skip
+    """Run a spiking NETWORK on inputs, on a simulated chip."""
+    from spikeram import recording, registry
+    from spikeram.errors import SimulationInterrupted
+    from spikeram.files import load_samples
+    from spikeram.network import SpikingNetwork
+    from spikeram.simulation import simulate
+
+    registry.lookup("engines", engine)
+    recording.check_path(output)
+    x, y = load_samples(data)
+    model: Any = SpikingNetwork.load(network)
+    model.checked_input(x)
+    if chip != "none":
+        model = _programmed(model, chip, delay, seed, index, calibration)
+    stopped = False
+    try:
+        with _progress("Running") as progress:
+            report = progress(len(x))
+            done = [0]
+
+            def advance(now: int, _: int) -> None:
+                report(now - done[0])
+                done[0] = now
+
+            ds = simulate(
+                model, x, steps=steps, encoding=encoding, engine=engine, seed=seed, progress=advance
+            )
+    except SimulationInterrupted as interruption:
+        if interruption.recording is None:
+            _say("Stopped before the first samples were finished; nothing to write.")
+            raise SystemExit(130) from None
+        ds, stopped = interruption.recording, True
+    if y is not None:
+        ds = ds.assign_coords(label=("trial", y[: ds.sizes["trial"]]))
+    recording.save(ds, output)
+    if stopped:
+        _say(f"Stopped. {output} holds the first {ds.sizes['trial']} of {len(x)} samples.")
+        raise SystemExit(130)
+    if y is not None:
+        from spikeram import statistics
+
+        _say(f"Accuracy: {float(statistics.accuracy(ds, y)[-1]):.2%} of {len(x)} samples.")
+    _say(f"Wrote {output}.")
+
+
+@main.command()
+@click.argument("run", type=_FILE)
+def stats(run: Path) -> None:
+    """Print spike statistics, energy and latency of a recorded RUN."""
+    from spikeram.recording import load
+    from spikeram.report import energy_table, layer_table
+
+    ds = load(run)
+    _say(_heading(run, ds))
+    if "label" in ds.coords:
+        from spikeram import statistics
+
+        right = statistics.accuracy(ds, ds["label"].values)
+        _say(f"Accuracy: {float(right[-1]):.2%} after {ds.attrs['steps']} steps.")
+    _show(layer_table(ds), "means over samples")
+    _show(energy_table(ds), "estimates for the NeuRRAM chip")
+
+
+@main.command()
+@click.argument("run", type=_FILE)
+@click.option("--output", type=_FILE, default=Path("report.html"), show_default=True)
+def report(run: Path, output: Path) -> None:
+    """Write a self-contained HTML report of a recorded RUN."""
+    from spikeram.recording import load
+    from spikeram.report import report as write
+
+    ds = load(run)
+    with _status("Drawing"):
+        write(ds, output)
+    _say(f"Wrote {output}.")
+
+
+@main.command()
+def doctor() -> None:
+    """Show versions, and what is known not to work together."""
+    from rich.table import Table
+
+    from spikeram.doctor import examine
+
+    findings = examine()
+    grid = Table(box=None, show_header=False, pad_edge=False)
+    colours = {"ok": "green", "note": "yellow", "bad": "red"}
+    for finding in findings:
+        state = f"[{colours[finding.state]}]{finding.state}[/]"
+        grid.add_row(state, finding.what, finding.found, finding.remedy)
+    _console().print(grid)
+    if any(finding.state == "bad" for finding in findings):
+        raise SystemExit(1)
+
+
+def _programmed(
+    network: Any, chip: str, delay: str, seed: int, index: int, calibration: Path | None
+) -> Any:
+    from spikeram.conversion import recalibrate
+    from spikeram.files import load_samples
+    from spikeram.programming import program
+
+    with _status(f"Programming {chip}"):
+        programmed = program(network, chip=chip, delay=delay, seed=seed, index=index)
+        if calibration is not None:
+            programmed = recalibrate(programmed, load_samples(calibration)[0])
+    _say(
+        f"Programmed {programmed.n_cells:,} cells on {sum(programmed.cores)} cores: "
+        f"{programmed.mean_pulses:.2f} pulses a cell, {programmed.timed_out:.2%} timed out."
+    )
+    return programmed
+
+
+def _write_examples(job: Any, data: Any, trained: Any, output: Path) -> None:
+    """Leave files behind that the other commands can be tried on."""
+    import numpy as np
+
+    trained.save(output / "trained.npz")
+    np.savez_compressed(output / "calibration.npz", x=data.x_train[: job.RECALIBRATION_SAMPLES])
+    np.savez_compressed(output / "test.npz", x=data.x_test, y=data.y_test)
+
+
+def _heading(path: Path, ds: xr.Dataset) -> str:
+    done, asked = ds.sizes["trial"], int(ds.attrs["n_trials_requested"])
+    state = "" if ds.attrs["complete"] else f" Stopped early: {asked} were asked for."
+    step = f"{ds.attrs['steps']} steps of {1e6 * ds.attrs['dt']:.3g} us"
+    return f"{path}: {done} samples, {step}.{state}"
+
+
+def _with_suffix(path: Path, suffix: str) -> Path:
+    if path.suffix != suffix:
+        raise ValueError(f"--output expects a name that ends in {suffix}, got {path}.")
+    return path
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    return Console(highlight=False)
+
+
+def _say(text: str) -> None:
+    click.echo(text)
+
+
+def _show(table: Table, title: str) -> None:
+    from rich.table import Table as Grid
+
+    grid = Grid(title=title, title_justify="left")
+    for n, name in enumerate(table.header):
+        grid.add_column(name, justify="left" if n == 0 else "right")
+    for row in table.rows:
+        grid.add_row(*row)
+    _console().print(grid)
+
+
+@contextmanager
+def _status(text: str) -> Iterator[None]:
+    """Show a spinner on a terminal, one line elsewhere."""
+    console = _console()
+    if not console.is_terminal:
+        _say(f"{text} ...")
+        yield
+        return
+    with console.status(text):
+        yield
+
+
+@contextmanager
+def _progress(text: str) -> Iterator[Callable[[int], Callable[[int], None]]]:
+    """Yield a function that starts a bar of a given length and returns how to advance it."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (TextColumn(text), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = _console()
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+
+        def start(total: int) -> Callable[[int], None]:
+            task = bar.add_task(text, total=total)
+            return lambda cells: bar.advance(task, cells)
+
+        yield start

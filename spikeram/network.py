@@ -1,0 +1,259 @@
+r"""SpikingNetwork: layers of integrate-and-fire neurons, independent of where they came from.
+
+One output spike of neuron :math:`i` in layer :math:`l` stands for the value
+:math:`\theta_i^l` of the trained network's activation, so that a count :math:`N` in :math:`T`
+steps decodes to :math:`\theta N / T`. A layer integrates
+
+.. math:: V_j \leftarrow V_j + \sum_i W_{ij}\,\theta_i^{l-1} s_i + b_j,
+
+fires at :math:`\theta_j^l` and subtracts it, from :math:`V_j(0) = \theta_j^l / 2`: with constant
+input the count rounds to nearest. Biases carry no :math:`\theta^{l-1}`, because the inputs do.
+Bu et al., ICLR 2022; Rueckauer et al., Front. Neurosci. 11, 682 (2017).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from pydantic import BaseModel
+
+from spikeram.charge import ChargeLayer, charge_layer
+from spikeram.files import Header, read_npz, take, write_npz
+from spikeram.neuron import SamplingNeuron, Spikes
+from spikeram.units import Second
+
+_FORMAT = "spikeram-network"
+_VERSION = 1
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Dense:
+    """A fully connected layer of integrate-and-fire neurons.
+
+    Parameters
+    ----------
+    name : str
+        The layer's name in tables and recordings.
+    weight : ndarray of shape (input, output)
+        Weights of the trained network.
+    bias : ndarray of shape (output,)
+        Biases, after any calibration.
+    threshold : ndarray of shape (output,)
+        Threshold, and worth of one spike, in the units of the activation; > 0.
+    initial : float
+        Membrane before the first step, as a share of the threshold.
+    spikes : {"unipolar", "ternary"}
+        Rectified layers fire +1 only; the output layer also fires -1.
+    """
+
+    name: str
+    weight: NDArray[np.float64]
+    bias: NDArray[np.float64]
+    threshold: NDArray[np.float64]
+    initial: float = 0.5
+    spikes: Spikes = "unipolar"
+
+    def __post_init__(self) -> None:
+        who = f"Dense layer {self.name!r}"
+        if self.weight.ndim != 2 or 0 in self.weight.shape:
+            raise ValueError(
+                f"{who} expects weights of shape (input, output) with at least one of each, "
+                f"got {self.weight.shape}."
+            )
+        for name in ("bias", "threshold"):
+            value = getattr(self, name)
+            if value.shape != self.weight.shape[1:]:
+                raise ValueError(
+                    f"{who} expects {name} of shape ({self.weight.shape[1]},), got {value.shape}."
+                )
+        for name in ("weight", "bias", "threshold"):
+            if not np.all(np.isfinite(getattr(self, name))):
+                raise ValueError(f"{who} expects finite values, got NaN or infinity in {name}.")
+        if not np.all(self.threshold > 0):
+            raise ValueError(f"{who} expects thresholds > 0, got {self.threshold.min():g}.")
+
+    @property
+    def n_inputs(self) -> int:
+        """Number of inputs."""
+        return int(self.weight.shape[0])
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of neurons."""
+        return int(self.weight.shape[1])
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SpikingNetwork:
+    """A chain of layers with the scale of its input.
+
+    Parameters
+    ----------
+    layers : tuple of Dense
+        From input to output; the last one is read out and not rectified.
+    input_scale : float
+        Input value that full drive, or a spike in every step, stands for; > 0.
+    steps : int or None
+        Number of steps that the thresholds were chosen for; None for any.
+    classes : ndarray of shape (class,) or None
+        Labels of the outputs of a classifier; two for a single output. None for regression.
+    method : str
+        How the thresholds were chosen.
+    """
+
+    layers: tuple[Dense, ...]
+    input_scale: float = 1.0
+    steps: int | None = None
+    classes: NDArray[np.generic] | None = None
+    method: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.layers:
+            raise ValueError("SpikingNetwork expects at least one layer, got none.")
+        for before, after in zip(self.layers[:-1], self.layers[1:]):
+            if before.n_outputs != after.n_inputs:
+                raise ValueError(
+                    f"Layer {after.name!r} expects {after.n_inputs} inputs, but layer "
+                    f"{before.name!r} has {before.n_outputs} outputs."
+                )
+        if not 0 < self.input_scale < math.inf:
+            raise ValueError(f"input_scale expects a number > 0, got {self.input_scale}.")
+
+    @property
+    def n_inputs(self) -> int:
+        """Number of inputs of the first layer."""
+        return self.layers[0].n_inputs
+
+    @property
+    def network(self) -> SpikingNetwork:
+        """The network itself: on ideal hardware it is what runs."""
+        return self
+
+    @property
+    def dt(self) -> Second:
+        """Duration of one step [s]: that of the published chip's, so that rates compare."""
+        return SamplingNeuron().dt
+
+    def worth(self, n: int) -> NDArray[np.float64]:
+        """Return what one input spike of layer `n` stands for, of shape (input,)."""
+        if n == 0:
+            return np.full(self.n_inputs, self.input_scale)
+        return self.layers[n - 1].threshold
+
+    def charge_layers(self) -> tuple[ChargeLayer, ...]:
+        """Return the network on ideal hardware, in charge quanta; one unit is one volt."""
+        return tuple(
+            charge_layer(
+                layer.name,
+                layer.weight * self.worth(n)[:, np.newaxis],
+                bias=layer.bias,
+                threshold=layer.threshold,
+                initial=layer.initial * layer.threshold,
+                scale=layer.threshold,
+                neuron=SamplingNeuron(v_rail=math.inf, spikes=layer.spikes),
+                rows=2 * (layer.n_inputs + 1),
+                always_on=1,
+            )
+            for n, layer in enumerate(self.layers)
+        )
+
+    def preactivations(self, x: ArrayLike) -> list[NDArray[np.float64]]:
+        """Return what each layer of the trained network computes before rectification.
+
+        Parameters
+        ----------
+        x : array_like of shape (sample, input)
+            Inputs in the trained network's units.
+        """
+        activation = self.checked_input(x)
+        results = []
+        for layer in self.layers:
+            z = activation @ layer.weight + layer.bias
+            results.append(z)
+            activation = np.maximum(z, 0.0)
+        return results
+
+    def checked_input(self, x: ArrayLike) -> NDArray[np.float64]:
+        """Return `x` as floats of shape (sample, input), or say what is wrong with it."""
+        try:
+            values = np.asarray(x, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise ValueError("The input expects numbers, got something else.") from None
+        if values.ndim > 2:
+            values = values.reshape(values.shape[0], -1)
+        if values.ndim != 2 or values.shape[1] != self.n_inputs:
+            raise ValueError(
+                f"The network expects inputs of shape (sample, {self.n_inputs}), got {np.shape(x)}."
+            )
+        if values.shape[0] == 0:
+            raise ValueError("The input expects at least one sample, got none.")
+        if not np.all(np.isfinite(values)):
+            raise ValueError("The input expects finite values, got NaN or infinity.")
+        return values
+
+    def save(self, path: str | Path) -> None:
+        """Write the network to an ``.npz`` file: plain arrays and one JSON header."""
+        header = _NetworkHeader(
+            format=_FORMAT,
+            version=_VERSION,
+            input_scale=self.input_scale,
+            steps=self.steps,
+            method=self.method,
+            layers=[
+                _LayerHeader(name=layer.name, initial=layer.initial, spikes=layer.spikes)
+                for layer in self.layers
+            ],
+        )
+        arrays: dict[str, NDArray[np.generic]] = {}
+        if self.classes is not None:
+            arrays["classes"] = self.classes
+        for n, layer in enumerate(self.layers):
+            for name in ("weight", "bias", "threshold"):
+                arrays[f"{name}_{n}"] = getattr(layer, name)
+        write_npz(path, header, arrays)
+
+    @classmethod
+    def load(cls, path: str | Path) -> SpikingNetwork:
+        """Read a network that `save` wrote.
+
+        Raises
+        ------
+        FileFormatError
+            If the file is missing, damaged, foreign or from a newer version.
+        """
+        arrays, header = read_npz(path, _NetworkHeader, kind=_FORMAT, version=_VERSION)
+        layers = tuple(
+            Dense(
+                name=layer.name,
+                weight=take(arrays, f"weight_{n}", path),
+                bias=take(arrays, f"bias_{n}", path),
+                threshold=take(arrays, f"threshold_{n}", path),
+                initial=layer.initial,
+                spikes=layer.spikes,
+            )
+            for n, layer in enumerate(header.layers)
+        )
+        return cls(
+            layers=layers,
+            input_scale=header.input_scale,
+            steps=header.steps,
+            classes=arrays.get("classes"),
+            method=header.method,
+        )
+
+
+class _LayerHeader(BaseModel, extra="forbid", strict=True):
+    name: str
+    initial: float
+    spikes: Spikes
+
+
+class _NetworkHeader(Header):
+    input_scale: float
+    steps: int | None
+    method: str
+    layers: list[_LayerHeader]

@@ -1,0 +1,205 @@
+"""Pictures of recordings and chips; each function returns a matplotlib Figure.
+
+Figures are made without pyplot, so that no window opens and no global state changes; a notebook
+shows a returned figure, ``figure.savefig`` writes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+from spikeram import recording
+from spikeram.chip import ProgrammedLayer
+
+MICRO = 1e-6
+_COLOURS = ("#2b6cb0", "#dd6b20", "#2f855a", "#805ad5", "#718096")
+_MANY_SPIKES = 300_000
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Curve:
+    """Accuracy over time steps.
+
+    Parameters
+    ----------
+    steps, mean : array_like of shape (step,)
+        Number of steps, and accuracy between 0 and 1.
+    low, high : array_like of shape (step,) or None
+        Range over chips.
+    dashed : bool
+        Whether the line is dashed.
+    """
+
+    steps: ArrayLike
+    mean: ArrayLike
+    low: ArrayLike | None = None
+    high: ArrayLike | None = None
+    dashed: bool = False
+
+
+def accuracy(curves: Mapping[str, Curve], *, reference: float | None = None) -> Figure:
+    """Return accuracy over the number of time steps, a line for each network.
+
+    Parameters
+    ----------
+    curves : mapping of str to Curve
+        Legend to curve.
+    reference : float, optional
+        Accuracy of the trained network, drawn as a level line.
+    """
+    figure, axes = _figure(7.2, 4.0)
+    if reference is not None:
+        axes.axhline(100 * reference, color="0.3", linewidth=1, linestyle=":", label="trained ANN")
+    for colour, (label, curve) in zip(_cycle(len(curves)), curves.items()):
+        steps = np.asarray(curve.steps)
+        axes.plot(
+            steps,
+            100 * np.asarray(curve.mean),
+            color=colour,
+            marker=None if steps.size > 20 else "o",
+            markersize=4,
+            linestyle="--" if curve.dashed else "-",
+            label=label,
+        )
+        if curve.low is not None and curve.high is not None:
+            low, high = 100 * np.asarray(curve.low), 100 * np.asarray(curve.high)
+            axes.fill_between(steps, low, high, color=colour, alpha=0.15, linewidth=0)
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.set_xlabel("time steps T")
+    axes.set_ylabel("accuracy [%]")
+    axes.legend(frameon=False, loc="lower right")
+    return figure
+
+
+def raster(ds: xr.Dataset, *, trial: int = 0) -> Figure:
+    """Return the spikes of one trial, layers above each other in the order of the network."""
+    figure, axes = _figure(7.2, 4.6)
+    one = recording.select(ds, trial=[trial])
+    sizes = one["row_size"].values[0]
+    neuron = np.repeat(np.arange(sizes.size), sizes)
+    time = one["t"].values / MICRO
+    sign = one["sign"].values if "sign" in one else np.ones(time.size)
+    layers = one["layer"].values
+    marker = "," if time.size > _MANY_SPIKES else "|"
+    for colour, name in zip(_cycle(len(recording.layer_names(one))), recording.layer_names(one)):
+        here = layers[neuron] == name
+        for mask, shade in ((here & (sign > 0), colour), (here & (sign < 0), "#e53e3e")):
+            axes.plot(time[mask], neuron[mask], marker, color=shade, markersize=3, rasterized=True)
+        places = np.flatnonzero(layers == name)
+        axes.axhline(places[-1] + 0.5, color="0.85", linewidth=0.8)
+        axes.text(1.01, places.mean(), name, transform=axes.get_yaxis_transform(), va="center")
+    axes.set_xlim(0, ds.attrs["t_stop"] / MICRO)
+    axes.set_ylim(-0.5, sizes.size - 0.5)
+    axes.set_xlabel("time [us]")
+    axes.set_ylabel("neuron")
+    axes.set_title(f"trial {int(one['trial'].values[0])}: spikes (red: negative)", loc="left")
+    return figure
+
+
+def conductance_map(layer: ProgrammedLayer, *, title: str = "") -> Figure:
+    """Return the conductances of one layer's crossbar as they are read, G+ beside G-."""
+    figure = Figure(figsize=(7.2, 4.2), layout="constrained")
+    halves = figure.subplots(1, 2, sharey=True)
+    g = layer.crossbar.conductance / MICRO
+    image = None
+    for axes, values, name in zip(halves, g, ("$G^+$", "$G^-$")):
+        image = axes.imshow(
+            values, aspect="auto", interpolation="nearest", cmap="viridis", vmin=0, vmax=g.max()
+        )
+        axes.set_title(name)
+        axes.set_xlabel("column (output)")
+    halves[0].set_ylabel("row (input; biases at the bottom)")
+    if image is not None:
+        figure.colorbar(image, ax=halves, label="conductance [uS]")
+    figure.suptitle(title)
+    return figure
+
+
+def programming(layer: ProgrammedLayer, *, title: str = "") -> Figure:
+    """Return target against read conductance, and the histogram of the deviation from target."""
+    figure = Figure(figsize=(7.2, 3.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    target = layer.target.ravel() / MICRO
+    read = layer.crossbar.conductance.ravel() / MICRO
+    written = layer.written.ravel() / MICRO
+    _, _, _, image = left.hist2d(target, read, bins=60, norm=LogNorm(), cmap="viridis")
+    top = max(target.max(), read.max())
+    left.plot([0, top], [0, top], color="white", linewidth=0.8)
+    left.set_xlabel("target conductance [uS]")
+    left.set_ylabel("read conductance [uS]")
+    figure.colorbar(image, ax=left, label="cells")
+    bins = np.linspace(-12, 12, 97)
+    right.hist(written - target, bins, color=_COLOURS[4], alpha=0.6, label="just programmed")
+    right.hist(
+        read - target, bins, color=_COLOURS[0], histtype="step", linewidth=1.5, label="at read-out"
+    )
+    right.set_yscale("log")
+    right.set_xlabel("deviation from target [uS]")
+    right.set_ylabel("cells")
+    right.legend(frameon=False)
+    figure.suptitle(title)
+    return figure
+
+
+def membrane(trace: xr.DataArray, threshold: ArrayLike) -> Figure:
+    """Return membrane voltages over time.
+
+    Parameters
+    ----------
+    trace : DataArray of dims (step, neuron) [V]
+        Membranes after each step, as `spikeram.simulation.membrane` returns them.
+    threshold : array_like of shape (neuron,) [V]
+        Their thresholds, drawn dashed.
+    """
+    figure, axes = _figure(7.2, 3.6)
+    limits = np.asarray(threshold)
+    for colour, n in zip(_cycle(trace.sizes["neuron"]), range(trace.sizes["neuron"])):
+        values = 1e3 * trace.isel(neuron=n).values
+        label = f"neuron {int(trace['neuron'].values[n])}"
+        axes.step(trace["step"].values, values, where="post", color=colour, label=label)
+        axes.axhline(1e3 * limits[n], color=colour, linestyle="--", linewidth=0.8)
+    axes.set_xlabel("step")
+    axes.set_ylabel("membrane on $C_{integ}$ [mV]")
+    axes.set_title("membranes after each step (dashed: thresholds)", loc="left")
+    axes.legend(frameon=False, loc="lower right")
+    return figure
+
+
+def rates(ds: xr.Dataset) -> Figure:
+    """Return the histogram of the neurons' mean firing rates, one line for each layer."""
+    figure, axes = _figure(7.2, 3.4)
+    mean = ds["row_size"].mean("trial").values / ds.attrs["duration"] / 1e3
+    bins = np.linspace(0, max(float(mean.max()), 1e-9), 41)
+    names = recording.layer_names(ds)
+    for colour, name in zip(_cycle(len(names)), names):
+        axes.hist(
+            mean[ds["layer"].values == name],
+            bins.tolist(),
+            histtype="step",
+            color=colour,
+            label=name,
+        )
+    axes.set_xlabel("mean firing rate [kHz]")
+    axes.set_ylabel("neurons")
+    axes.legend(frameon=False)
+    return figure
+
+
+def _figure(width: float, height: float) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.subplots()
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _cycle(n: int) -> list[str]:
+    return [_COLOURS[i % len(_COLOURS)] for i in range(n)]

@@ -1,0 +1,192 @@
+"""One self-contained HTML file: tables, pictures and where they came from."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+
+from spikeram import energy, plot, statistics
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of a report.
+
+    Parameters
+    ----------
+    header : sequence of str
+        Column titles.
+    rows : sequence of sequence of str
+        Cells, ready to print.
+    """
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section of a report.
+
+    Parameters
+    ----------
+    title, text : str
+        Heading, and what the reader sees below.
+    table : Table or None
+        A table.
+    figures : sequence of Figure
+        Pictures.
+    """
+
+    title: str
+    text: str = ""
+    table: Table | None = None
+    figures: Sequence[Figure] = field(default=())
+
+
+def report(ds: xr.Dataset, path: str | os.PathLike[str]) -> None:
+    """Write a report of a recording.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        A recording. With a ``label`` coordinate on its trials it also shows accuracy over time.
+    path : str or Path
+        The HTML file.
+    """
+    write(path, "A spiking run", _lead(ds), sections(ds), provenance=_provenance(ds))
+
+
+def sections(ds: xr.Dataset) -> list[Section]:
+    """Return what a recording alone can show."""
+    found = [
+        Section("Layers", "Means over trials; rates over each layer's window.", layer_table(ds)),
+        Section("Energy and latency", _ENERGY, energy_table(ds)),
+    ]
+    if "label" in ds.coords:
+        curve = statistics.accuracy(ds, ds["label"].values)
+        shown = {"this run": plot.Curve(steps=curve["step"].values, mean=curve.values)}
+        count, steps = ds.sizes["trial"], ds.attrs["steps"]
+        text = f"{float(curve[-1]):.2%} of {count} samples after {steps} steps."
+        found.insert(0, Section("Accuracy over time", text, figures=[plot.accuracy(shown)]))
+    if "t" in ds.variables:
+        found.append(Section("Raster", figures=[plot.raster(ds)]))
+    found.append(Section("Firing rates", figures=[plot.rates(ds)]))
+    return found
+
+
+def layer_table(ds: xr.Dataset) -> Table:
+    """Return the main figures of each layer."""
+    summary = statistics.summary(ds)
+    header = ["layer", "neurons", "rate [kHz]", "CV", "Fano", "silent", "spikes", "synaptic ops"]
+    rows = []
+    for name in summary["layer"].values:
+        layer = summary.sel(layer=name)
+        rows.append(
+            [
+                str(name),
+                f"{int(layer['neurons'])}",
+                _number(layer["rate"].item() / 1e3),
+                _number(layer["cv"].item() if "cv" in layer else np.nan),
+                _number(layer["fano_factor"].item()),
+                f"{layer['sparsity'].item():.0%}",
+                _number(layer["spikes"].item()),
+                _number(layer["synaptic_operations"].item()),
+            ]
+        )
+    return Table(header, rows)
+
+
+def energy_table(ds: xr.Dataset, model: str | energy.EnergyModel = "neurram") -> Table:
+    """Return energy by crossbar and component, and the latency, of one sample."""
+    joules = energy.energy(ds, model).mean("trial")
+    parts = [str(name) for name in joules["component"].values]
+    rows = []
+    for name in joules["crossbar"].values:
+        values = joules.sel(crossbar=name).values
+        rows.append([str(name), *(_number(1e9 * v) for v in values), _number(1e9 * values.sum())])
+    totals = joules.sum("crossbar").values
+    rows.append(["all", *(_number(1e9 * v) for v in totals), _number(1e9 * totals.sum())])
+    latency = float(energy.latency(ds, model).mean())
+    rows.append([f"latency {1e6 * latency:.3g} us", *[""] * (len(parts) + 1)])
+    return Table(["nJ for each sample", *(p.replace("_", " ") for p in parts), "sum"], rows)
+
+
+def write(
+    path: str | os.PathLike[str],
+    title: str,
+    lead: str,
+    content: Sequence[Section],
+    *,
+    provenance: Any,
+) -> None:
+    """Write a report from its sections.
+
+    The file is complete or not there at all: it is renamed into place.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("spikeram", "."),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    html = environment.get_template("report.html.jinja").render(
+        title=title,
+        lead=lead,
+        sections=[
+            {
+                "title": section.title,
+                "text": section.text,
+                "table": section.table,
+                "pictures": [_png(figure) for figure in section.figures],
+            }
+            for section in content
+        ],
+        provenance=json.dumps(provenance, indent=2, default=str),
+    )
+    target = Path(path)
+    with tempfile.NamedTemporaryFile(
+        "w", dir=target.parent, suffix=".html", delete=False, encoding="utf-8"
+    ) as file:
+        file.write(html)
+    os.chmod(file.name, 0o644)
+    os.replace(file.name, target)
+
+
+_ENERGY = (
+    "Estimates from the component table of the NeuRRAM chip: word lines, input pulses and neurons "
+    "of the cores; adding partial sums and moving spikes between cores is not counted."
+)
+
+
+def _png(figure: Figure) -> str:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    return base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def _number(value: float) -> str:
+    if not np.isfinite(value):
+        return "none"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def _lead(ds: xr.Dataset) -> str:
+    requested, done = int(ds.attrs["n_trials_requested"]), ds.sizes["trial"]
+    text = f"{done} samples of {ds.attrs['steps']} steps."
+    return text if ds.attrs["complete"] else f"{text} Stopped early: {requested} were asked for."
+
+
+def _provenance(ds: xr.Dataset) -> Any:
+    return json.loads(ds.attrs["provenance"])

@@ -1,0 +1,233 @@
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from spikeram import simulation
+from spikeram.conversion import convert
+from spikeram.errors import SimulationInterrupted
+from spikeram.programming import program
+from spikeram.simulation import clocked, decode, membrane, simulate
+
+from networks import inputs, random_layer, single, trained
+from reference import run_by_hand
+
+KEYS = [np.uint64(n) for n in range(5)]
+
+
+def random_case(seed, n_samples, steps, *, current, **options):
+    """Return layers and a stimulus for them."""
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(1, 9, rng.integers(2, 5))
+    layers = [random_layer(rng, a, b, **options) for a, b in zip(sizes[:-1], sizes[1:])]
+    if current:
+        return layers, rng.integers(-3000, 3000, (n_samples, sizes[1])).astype(np.int32), None
+    return layers, None, rng.integers(-1, 2, (n_samples, steps, sizes[0])).astype(np.int8)
+
+
+@settings(max_examples=60)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    current=st.booleans(),
+    spikes=st.sampled_from(["unipolar", "ternary"]),
+    reset=st.sampled_from(["subtract", "zero"]),
+    rail=st.sampled_from([2**30, 4000]),
+)
+def test_the_clocked_engine_does_what_integers_by_hand_do(seed, current, spikes, reset, rail):
+    layers, drive, incoming = random_case(
+        seed, 3, 12, current=current, spikes=spikes, reset=reset, rail=rail
+    )
+    activity = clocked(layers, drive, incoming, steps=12)
+    fired, trace = run_by_hand(layers, drive, incoming, 12)
+    for found, expected in zip(activity.spikes, fired):
+        np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(activity.membrane, trace)
+
+
+@pytest.mark.parametrize("noisy", [{}, {"sigma_noise": 300.0, "kick": 40, "decay": 0.9}])
+@pytest.mark.parametrize("current", [True, False])
+def test_spikes_do_not_depend_on_threads_or_batches(noisy, current):
+    layers, drive, incoming = random_case(5, 40, 9, current=current, **noisy)
+
+    def some(array, part):
+        return None if array is None else array[part]
+
+    whole = clocked(layers, drive, incoming, steps=9, keys=KEYS[: len(layers)], threads=1)
+    for threads in (2, 5):
+        other = clocked(layers, drive, incoming, steps=9, keys=KEYS[: len(layers)], threads=threads)
+        np.testing.assert_array_equal(whole.membrane, other.membrane)
+    for part in (slice(0, 7), slice(7, 40)):
+        one = clocked(
+            layers, some(drive, part), some(incoming, part), steps=9,
+            keys=KEYS[: len(layers)], first_sample=part.start,
+        )  # fmt: skip
+        for a, b in zip(whole.spikes, one.spikes):
+            np.testing.assert_array_equal(a[part], b)
+
+
+def test_adding_rows_and_the_matrix_product_bring_the_same_charge():
+    rng = np.random.default_rng(0)
+    layer = random_layer(rng, 512, 512)
+    # Steps from silent to saturated, on both sides of the crossover.
+    activity = np.linspace(0, 1, 12)[:, np.newaxis]
+    spikes = (rng.random((1, 12, 512)) < activity).astype(np.int8)
+    assert layer.exact_in_float32
+    both = simulation._charge(spikes, layer)
+    assert "weight_float32" in vars(layer)
+    np.testing.assert_array_equal(both[0], spikes[0].astype(int) @ layer.weight.astype(int))
+
+
+def test_layers_too_large_for_exact_float32_sums_add_rows():
+    layer = random_layer(np.random.default_rng(0), 2, 2)
+    huge = np.full((8300, 40), 2047, np.int16)
+    large = dataclasses.replace(layer, weight=huge)
+    assert not large.exact_in_float32
+    spikes = np.ones((1, 1, 8300), np.int8)
+    np.testing.assert_array_equal(simulation._charge(spikes, large), 8300 * 2047)
+    assert "weight_float32" not in vars(large)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, 0.37, 0.5, 0.99, 1.0])
+def test_one_neuron_counts_its_drive_rounded_to_nearest(value):
+    network = single(1.0, 0.0, 1.0)
+    run = simulate(network, [[value]], steps=50, record="counts")
+    level = np.rint(value * 256) / 256
+    # 12-bit weights: the effective weight of 1.0 is exact, a power of two.
+    assert int(run["row_size"][0, 0]) == int(np.floor(50 * level + 0.5))
+
+
+def test_the_decoded_output_converges_to_the_trained_networks():
+    ann, x = trained(1), inputs(2, 40)
+    network = convert(ann, x, steps=None, method="percentile")
+    run = simulate(network, x, steps=2048, record="counts")
+    expected = ann.forward(x)
+    scale = np.abs(expected).max()
+    error = np.abs(run["output"].isel(step=-1).values - expected) / scale
+    # What stays: 0.1 % of activations clipped, 8-bit inputs, 12-bit weights, 1/T of a spike.
+    assert error.max() < 0.02
+    early = np.abs(run["output"].sel(step=8).values - expected) / scale
+    assert error.mean() < early.mean() / 5
+
+
+def test_counts_alone_decode_to_whole_spikes():
+    network = convert(trained(1), inputs(2, 40), steps=16)
+    run = simulate(network, inputs(3, 5), decoding="counts")
+    threshold = network.layers[-1].threshold
+    spikes = run["output"].isel(step=-1).values * 16 / threshold
+    np.testing.assert_allclose(spikes, np.rint(spikes), atol=1e-4)
+
+
+def test_the_recording_counts_every_spike_and_row():
+    network = convert(trained(), inputs(0, 50), steps=8)
+    x = inputs(1, 70)
+    run = simulate(network, x, encoding="rate")
+    assert run.sizes["trial"] == 70
+    assert list(dict.fromkeys(run["layer"].values)) == ["input", "dense_1", "dense_2", "output"]
+    assert int(run["row_size"].sum()) == run.sizes["event"]
+    by_layer = run["row_size"].groupby("layer").sum("neuron")
+    always_on = 8
+    for crossbar, before in (("dense_1", "input"), ("dense_2", "dense_1"), ("output", "dense_2")):
+        rows = run["active_rows"].sel(crossbar=crossbar).values
+        np.testing.assert_array_equal(rows, by_layer.sel(layer=before).values + always_on)
+
+
+def test_labels_of_classes_travel_with_the_recording():
+    ann = dataclasses.replace(trained(), classes=np.array(["cat", "dog", "fox"]))
+    x = inputs(0, 60)
+    run = simulate(convert(ann, x, steps=64), x)
+    assert float(run.spk.accuracy(ann.predict(x))[-1]) > 0.9
+
+
+def test_a_single_output_decides_between_two_classes():
+    ann = trained(3, (6, 8, 1))
+    ann = dataclasses.replace(ann, classes=np.array([10, 20]))
+    x = inputs(0, 200)
+    run = simulate(convert(ann, x, steps=64), x)
+    assert set(ann.predict(x)) == {10, 20}
+    assert float(run.spk.accuracy(ann.predict(x))[-1]) > 0.9
+
+
+def test_noisy_chips_repeat_with_their_seed_and_differ_without():
+    x = inputs(0, 30)
+    network = convert(trained(), x, steps=8)
+    chip = program(network, seed=0)
+    neuron = dataclasses.replace(chip.chip.neuron, temperature=300.0, v_lfsr=0.01)
+    noisy = program(network, chip=dataclasses.replace(chip.chip, neuron=neuron), seed=0)
+    with pytest.raises(ValueError, match="draw random numbers in every step: give a seed"):
+        simulate(noisy, x)
+    first, again, other = (simulate(noisy, x, seed=seed) for seed in (1, 1, 2))
+    assert first.identical(again)
+    assert not np.array_equal(first["output"], other["output"])
+
+
+def test_the_membrane_of_a_layer_is_what_its_spikes_leave():
+    network = convert(trained(), inputs(0, 50), steps=16)
+    x = inputs(1, 1)
+    layers = network.charge_layers()
+    trace = membrane(network, x[0], layer=0)
+    run = simulate(network, x)
+    counts = run["row_size"].values[0, : layers[0].n_outputs]
+    drive = network.preactivations(x)[0][0]
+    left = 16 * drive + 0.5 * network.layers[0].threshold - counts * network.layers[0].threshold
+    # Inputs have 8 bits and weights 12: each step may be off by half a level of each.
+    np.testing.assert_allclose(trace.isel(step=-1), left, atol=16 * 6 * (1 / 512 + 1 / 1024))
+
+
+@pytest.mark.parametrize("steps", [0, -3, 2.5, True, "8"])
+def test_steps_that_are_no_count_are_refused(steps):
+    with pytest.raises(ValueError, match="steps expects an integer >= 1"):
+        simulate(single(1, 0, 1), [[0.5]], steps=steps)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "converted for any number of steps: give steps"),
+        ({"steps": 2, "engine": "cloked"}, "No engine is called 'cloked'.*Did you mean 'clocked'"),
+        ({"steps": 2, "encoding": "morse"}, "got 'morse'"),
+        ({"steps": 2, "decoding": "guess"}, "'membrane' or 'counts', got 'guess'"),
+        ({"steps": 2, "record": "all"}, "'spikes' or 'counts', got 'all'"),
+    ],
+)
+def test_options_that_do_not_exist_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        simulate(single(1, 0, 1), [[0.5]], **options)
+
+
+def test_an_interrupted_run_keeps_the_samples_that_were_finished():
+    def stop(done, asked):
+        if done >= 128:
+            raise KeyboardInterrupt
+
+    x = inputs(0, 200)
+    network = convert(trained(), x, steps=4)
+    with pytest.raises(SimulationInterrupted) as caught:
+        simulate(network, x, progress=stop)
+    part = caught.value.recording
+    assert part.sizes["trial"] == 128
+    assert (part.attrs["complete"], part.attrs["n_trials_requested"]) == (0, 200)
+    whole = simulate(network, x)
+    np.testing.assert_array_equal(whole["row_size"][:128], part["row_size"])
+
+
+def test_an_interruption_before_the_first_samples_keeps_nothing(monkeypatch):
+    def stop(*_args, **_options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(simulation, "encode", stop)
+    with pytest.raises(SimulationInterrupted) as caught:
+        simulate(single(1, 0, 1), [[0.5]], steps=2)
+    assert caught.value.recording is None
+
+
+def test_decoding_follows_the_charge_after_every_step():
+    layers, drive, _ = random_case(7, 3, 10, current=True)
+    last = layers[-1:]
+    drive = np.random.default_rng(0).integers(0, 900, (3, last[0].n_outputs)).astype(np.int32)
+    activity = clocked(last, drive, None, steps=10)
+    expected = (drive + last[0].bias) / last[0].threshold
+    for k in (0, 4, 9):
+        np.testing.assert_allclose(decode(activity, last[0])[:, k], expected, rtol=1e-6)
