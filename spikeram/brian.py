@@ -1,0 +1,722 @@
+r"""Crossbars and sampling neurons in Brian2; the one module that imports it.
+
+A sampling neuron's step, in Brian2's own order: *groups* takes the charge that has arrived since
+the last step onto the membrane, *thresholds* compares, *synapses* brings the charge of this
+step's spikes, which waits for the next sample, and *resets* takes one threshold away.
+
+.. math:: v \leftarrow \mathrm{clip}(v\,\lambda + q + d,\ \pm v_{rail}), \qquad q \leftarrow 0
+
+with the membrane :math:`v`, its decay :math:`\lambda` (1 without a leak), the charge that waits
+:math:`q` and the constant drive :math:`d`, all in volts on the integration capacitor. Every one
+of them is a whole number of quanta, a power of two in volts, so that float64 adds them exactly.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from brian2 import (
+    BrianObject,
+    Clock,
+    EventMonitor,
+    Function,
+    Network,
+    NetworkOperation,
+    NeuronGroup,
+    SpikeGeneratorGroup,
+    StateMonitor,
+    Synapses,
+    get_device,
+    ms,
+    prefs,
+    second,
+    volt,
+)
+from brian2.codegen.runtime.numpy_rt import NumpyCodeObject
+from brian2.core.spikesource import SpikeSource
+from brian2.core.variables import ArrayVariable
+from brian2.devices.device import RuntimeDevice
+from brian2.groups.group import Group
+from brian2.units import get_dimensions
+from brian2.utils.logger import get_logger
+from numpy.typing import NDArray
+
+from spikeram._kernels.crossbar import scatter_spikes
+from spikeram._kernels.neuron import fill_noise
+from spikeram.charge import ChargeLayer, charge_layer
+from spikeram.crossbar import Crossbar
+from spikeram.neuron import SamplingNeuron
+from spikeram.recording import Activity
+from spikeram.seeds import Purpose, Seed, key
+from spikeram.units import Quantity, as_si
+
+NEGATIVE_SPIKE = "negative_spike"
+"""Name of the Brian2 event of a spike of sign -1."""
+
+Connect: TypeAlias = Callable[[SpikeSource, Group, ChargeLayer, int, int], BrianObject]
+"""What joins two groups, from (source, target, layer, batch, sign)."""
+
+# Brian2 shows only what is logged below its own name.
+_logger = get_logger("brian2.spikeram")
+
+_NEURON = """
+v : volt
+charge : volt
+drive : volt
+theta : volt (constant)
+rail : volt (shared, constant)
+"""
+_Pending: TypeAlias = tuple[int, NDArray[np.int32], NDArray[np.int8]]
+
+
+class CrossbarSynapses(BrianObject):
+    """All synapses of a crossbar, run as `brian2.Synapses` would run them, but stored once.
+
+    Each spike of input i adds row i of the effective weights to the target variable. The weights
+    are static, shared by the whole batch, and held once as int16.
+
+    Parameters
+    ----------
+    source : brian2 group with spikes, or a subgroup
+        ``batch`` times as many neurons as the crossbar has inputs. Where it has an event
+        ``negative_spike``, as ternary `sampling_neurons` do, those spikes take charge away.
+    target : brian2 group, or a subgroup
+        ``batch`` times as many neurons as the crossbar has outputs.
+    crossbar : Crossbar or ChargeLayer
+        The effective weights; ``crossbar.T`` for the backward direction.
+    on : str, optional
+        The target's variable that takes the charge, in volts; by default ``charge`` where the
+        target has it, as `sampling_neurons` do, and ``v`` otherwise. As with Synapses, a variable
+        marked ``(unless refractory)`` takes none while its neuron is refractory.
+    sign : {1, -1}
+        Worth of the source's ``spike``; -1 for the negative half of a ternary input.
+    delay : Quantity, optional
+        One delay for all synapses [s], rounded to steps of the source.
+    batch : int
+        Number of independent samples; neuron ``sample * n + i`` is neuron i of that sample.
+    when, order : str, int
+        Slot and order in the schedule; by default those of the pre pathway of Synapses.
+    name : str
+        The object's name.
+
+    Attributes
+    ----------
+    layer : ChargeLayer
+        The effective weights in quanta of charge.
+
+    Notes
+    -----
+    It runs on the clock of `source`, as the pathway of Synapses does. On a device without
+    run-time objects (C++ standalone, GeNN, CUDA) the call returns ordinary `brian2.Synapses` with
+    the same weights, one block of them for each sample of the batch.
+    """
+
+    add_to_magic_network = True
+
+    def __new__(cls, *args: Any, **options: Any) -> Any:
+        """Return ordinary Synapses where the device has no run-time objects."""
+        # Such devices look for Synapses themselves: what merely contains them is passed over.
+        if not isinstance(get_device(), RuntimeDevice):
+            return _ordinary_synapses(*args, **options)
+        return super().__new__(cls)
+
+    def __init__(
+        self,
+        source: SpikeSource,
+        target: Group,
+        crossbar: Crossbar | ChargeLayer,
+        *,
+        on: str | None = None,
+        sign: Literal[1, -1] = 1,
+        delay: Quantity | None = None,
+        batch: int = 1,
+        when: str = "synapses",
+        order: int = -1,
+        name: str = "crossbarsynapses*",
+    ) -> None:
+        self._link = link = _linked(source, target, crossbar, on, sign, delay, batch)
+        super().__init__(clock=source.clock, when=when, order=order, name=name)
+        self.source = source
+        self.target = target
+        self.layer = link.layer
+        self.delay = link.delay * second
+        self.add_dependency(source)
+        self.add_dependency(target)
+        self.weight = np.ascontiguousarray(link.layer.weight)
+        self._device = get_device()
+        self._now = 0
+        self._dt: float | None = None
+        self._pending: deque[_Pending] = deque()
+
+    def before_run(self, run_namespace: Mapping[str, Any]) -> None:
+        """Look up the arrays and the delay in steps; part of Brian2's protocol."""
+        _check_device(self, self._device)
+        super().before_run(run_namespace)
+        if self.target.codeobj_class is None and not _compiled():
+            _tell_what_a_compiler_gives()
+        self._check_clocks()
+        dt = float(self.source.clock.dt_)
+        if self._dt is not None and self._dt != dt:
+            self._pending = deque(
+                (self._now + _to_steps((due - self._now) * self._dt, dt), indices, signs)
+                for due, indices, signs in self._pending
+            )
+        self._dt = dt
+        self._delay_steps = _to_steps(self._link.delay, dt)
+        variable = self.target.variables[self._link.on]
+        here = slice(self.target.start, self.target.stop)
+        condition = variable.conditional_write
+        self._membrane = variable.get_value()[here]
+        self._free = None if condition is None else condition.get_value()[here]
+        self._eventspaces = [
+            (self.source.variables[f"_{event}space"].get_value(), sign)
+            for event, sign in self._link.events.items()
+        ]
+
+    def run(self) -> None:
+        """Take the source's spikes, and deliver those that are due; part of Brian2's protocol."""
+        indices, signs = self._fired()
+        if indices.size:
+            self._pending.append((self._now + self._delay_steps, indices, signs))
+        # One delay for all: what was sent first is due first.
+        while self._pending and self._pending[0][0] <= self._now:
+            self._deliver(*self._pending.popleft()[1:])
+        self._now += 1
+
+    def _fired(self) -> tuple[NDArray[np.int32], NDArray[np.int8]]:
+        start, stop = self.source.start, self.source.stop
+        indices, signs = [], []
+        for space, sign in self._eventspaces:
+            events = space[: space[-1]]
+            some = events[(events >= start) & (events < stop)] - start
+            indices.append(some.astype(np.int32))
+            signs.append(np.full(some.size, sign, np.int8))
+        found = np.concatenate(indices)
+        # The kernel takes one sample after the other; events of two kinds, and spikes given
+        # at different times within one step, come in any order.
+        order = np.argsort(found, kind="stable")
+        return found[order], np.concatenate(signs)[order]
+
+    def _deliver(self, indices: NDArray[np.int32], signs: NDArray[np.int8]) -> None:
+        charged = self._membrane if self._free is None else self._membrane.copy()
+        scatter_spikes(
+            indices, signs, self.layer.n_inputs, self.weight, self.layer.quantum, charged
+        )
+        if self._free is not None:
+            np.copyto(self._membrane, charged, where=self._free)
+
+    def _check_clocks(self) -> None:
+        if self.source.clock.dt_ != self.target.clock.dt_:
+            _logger.warn(
+                f"{self.name} runs on the clock of its source {self.source.name!r}, with a dt of "
+                f"{self.source.clock.dt}, but its target {self.target.name!r} has a dt of "
+                f"{self.target.clock.dt}. Delays are rounded to steps of the source.",
+                "synapses_dt_mismatch",
+                once=True,
+            )
+
+    def _full_state(self) -> dict[str, Any]:
+        return {"now": self._now, "dt": self._dt, "pending": tuple(self._pending)}
+
+    def _restore_from_full_state(self, state: Mapping[str, Any]) -> None:
+        self._now, self._dt = state["now"], state["dt"]
+        self._pending = deque(state["pending"])
+
+
+def sampling_neurons(
+    n: int,
+    neuron: SamplingNeuron | ChargeLayer,
+    *,
+    dt: Quantity | None = None,
+    clock: Clock | None = None,
+    seed: Seed | None = None,
+    name: str = "samplingneurons*",
+) -> NeuronGroup:
+    """Return a group of sampling neurons, with one sample-integrate-compare cycle in each step.
+
+    Parameters
+    ----------
+    n : int
+        Number of neurons; for a layer, a multiple of its outputs: one set for each sample.
+    neuron : SamplingNeuron or ChargeLayer
+        One kind of neuron for all; or a layer, which brings each column's threshold, drive and
+        initial membrane. Only a layer's neurons agree to the bit with the engines.
+    dt : Quantity, optional
+        Duration of one step [s].
+    clock : brian2.Clock, optional
+        The clock of the steps; without `dt` and `clock`, Brian2's default clock.
+    seed : int or numpy.random.SeedSequence, optional
+        Needed where neurons are noisy. Noise is addressed by (seed, step, sample, neuron).
+    name : str
+        The group's name.
+
+    Returns
+    -------
+    brian2.NeuronGroup
+        With the variables ``v`` (membrane), ``charge`` (arrived since the last step; the target
+        of synapses), ``drive`` (charge of every step), ``theta`` (threshold and decrement) and
+        ``rail``, all in volts on the integration capacitor. Ternary neurons have an event
+        ``negative_spike`` besides ``spike``.
+
+    Notes
+    -----
+    A leak is that of the clock's step when the group is made.
+    """
+    step = None if dt is None else as_si(dt, "s", "sampling_neurons.dt") * second
+    layer = _unconnected(neuron, n, step, clock) if isinstance(neuron, SamplingNeuron) else neuron
+    if not isinstance(layer, ChargeLayer):
+        raise TypeError(
+            f"sampling_neurons expects a SamplingNeuron or a ChargeLayer, got {type(neuron)}."
+        )
+    if n < 1 or n % layer.n_outputs:
+        raise ValueError(
+            f"sampling_neurons expects a multiple of the {layer.n_outputs} neurons of the layer, "
+            f"got {n}."
+        )
+    if layer.noisy and seed is None:
+        raise ValueError("These neurons draw random numbers in every step: give a seed.")
+    batch = n // layer.n_outputs
+    group = _neuron_group(layer, batch, dt=step, clock=clock, name=name)
+    _open(group, layer, batch)
+    if layer.noisy and seed is not None:
+        noise_key = key(seed, Purpose.NEURON_NOISE)
+        group.contained_objects.append(_Noise(group, layer, noise_key))
+    return group
+
+
+def run_network(
+    layers: Sequence[ChargeLayer],
+    drive: NDArray[np.int32] | None,
+    spikes: NDArray[np.int8] | None,
+    *,
+    steps: int,
+    first_sample: int = 0,
+    keys: Sequence[np.uint64] = (),
+    connect: Connect | None = None,
+) -> Activity:
+    """Return the activity of a batch, run by Brian2 step by step.
+
+    The steps of layer n begin one after those of the layer before, and one after those of input
+    spikes. Before, its neurons rest at 0; what it fires after its own steps is left out.
+
+    Parameters
+    ----------
+    layers : sequence of ChargeLayer
+        From input to output.
+    drive : int32 ndarray of shape (sample, output) or None
+        Constant charge of every step into the first layer, besides its bias [quanta].
+    spikes : int8 ndarray of shape (sample, step, input) or None
+        Input spikes. Exactly one of `drive` and `spikes` is given.
+    steps : int
+        Number of steps that each layer integrates.
+    first_sample : int
+        Number of the first sample in the whole run: noise is addressed by it.
+    keys : sequence of numpy.uint64
+        Key of each layer's noise; may be empty when no layer draws.
+    connect : callable, optional
+        Returns what joins two groups, from (source, target, layer, batch, sign); by default
+        `CrossbarSynapses`.
+    """
+    given = drive if spikes is None else spikes
+    if given is None or (drive is not None and spikes is not None):
+        raise ValueError("run_network expects either drive or spikes, got both or neither.")
+    _require_runtime("run_network", "Call brian2.set_device('runtime') first.")
+    batch, start = given.shape[0], 0 if spikes is None else 1
+    clock = Clock(dt=1 * ms)
+    # Without the compiled target: its compilation would take longer than most runs.
+    groups = [_neuron_group(x, batch, clock=clock, codeobj_class=NumpyCodeObject) for x in layers]
+    sources = [] if spikes is None else _generators(spikes, clock)
+    join = connect or _crossbar_synapses
+    objects = [source for source, _ in sources]
+    objects += [join(source, groups[0], layers[0], batch, sign) for source, sign in sources]
+    objects += [join(groups[n - 1], groups[n], layers[n], batch, 1) for n in range(1, len(layers))]
+    objects += [
+        _Noise(groups[n], layer, keys[n], first_step=start + n, first_sample=first_sample)
+        for n, layer in enumerate(layers)
+        if layer.noisy
+    ]
+
+    def open_windows() -> None:
+        """Let the layer whose window starts in this step begin."""
+        n = int(clock.variables["timestep"].item()) - start
+        if 0 <= n < len(layers):
+            _open(groups[n], layers[n], batch, drive if n == 0 else None)
+
+    fired = [_monitors(group) for group in groups]
+    membrane = StateMonitor(groups[-1], "v", record=True, when="end", codeobj_class=NumpyCodeObject)
+    window = NetworkOperation(open_windows, clock=clock, when="start")
+    network = Network(*groups, *objects, *fired, membrane, window)
+    network.run((start + len(layers) - 1 + steps) * clock.dt, namespace={})
+    last = np.asarray(membrane.v_)[:, -steps:].reshape(batch, layers[-1].n_outputs, steps)
+    return Activity(
+        spikes=tuple(
+            _window(fired[n], (batch, steps, layer.n_outputs), start + n)
+            for n, layer in enumerate(layers)
+        ),
+        membrane=np.rint(last.transpose(0, 2, 1) / layers[-1].quantum).astype(np.int32),
+    )
+
+
+class _Noise(BrianObject):
+    """Draws the charge of one step for a group of noisy neurons, just before their update."""
+
+    def __init__(
+        self,
+        group: NeuronGroup,
+        layer: ChargeLayer,
+        noise_key: np.uint64,
+        *,
+        first_step: int = 0,
+        first_sample: int = 0,
+    ) -> None:
+        _require_runtime(
+            "The noise of sampling neurons",
+            "Leave out temperature and v_lfsr, or run on brian2.set_device('runtime').",
+        )
+        super().__init__(
+            clock=group.clock, when="groups", order=group.order - 1, name=f"{group.name}_noise"
+        )
+        self._layer = layer
+        self._key = noise_key
+        self._first_step = first_step
+        self._first_sample = first_sample
+        self._noise = group.variables["noise"].get_value().reshape(-1, layer.n_outputs)
+        self._timestep = group.clock.variables["timestep"].get_value()
+        self._device = get_device()
+
+    def before_run(self, run_namespace: Mapping[str, Any]) -> None:
+        """Refuse a device that would leave the noise out."""
+        _check_device(self, self._device)
+        super().before_run(run_namespace)
+
+    def run(self) -> None:
+        """Draw the noise of this step."""
+        step, layer = int(self._timestep[0]) - self._first_step, self._layer
+        if step < 0:
+            return
+        fill_noise(self._key, step, self._first_sample, layer.sigma_noise, layer.kick, self._noise)
+        self._noise *= layer.quantum
+
+
+def _neuron_group(
+    layer: ChargeLayer,
+    batch: int,
+    *,
+    dt: Quantity | None = None,
+    clock: Clock | None = None,
+    name: str = "samplingneurons*",
+    codeobj_class: type | None = None,
+) -> NeuronGroup:
+    """Return the neurons of a layer at rest: no drive, no charge."""
+    ternary = layer.spikes == "ternary"
+    group = NeuronGroup(
+        batch * layer.n_outputs,
+        _NEURON + ("noise : volt\n" if layer.noisy else ""),
+        threshold="v >= theta",
+        reset="v -= theta" if layer.reset == "subtract" else "v = 0*volt",
+        events={NEGATIVE_SPIKE: "v <= -theta"} if ternary else {},
+        namespace={"decay": layer.decay, "quantum": layer.quantum * volt, "rint": _rint()},
+        dtype=np.float64,
+        dt=dt,
+        clock=clock,
+        name=name,
+        codeobj_class=codeobj_class,
+    )
+    if ternary:
+        reset = "v += theta" if layer.reset == "subtract" else "v = 0*volt"
+        group.run_on_event(NEGATIVE_SPIKE, reset, when="resets")
+    # Rounded to whole quanta, as the kernels round, a leak too gives the same spikes.
+    kept = "v" if layer.decay == 1 else "rint(v * decay / quantum) * quantum"
+    noise = " + noise" if layer.noisy else ""
+    group.run_regularly(
+        f"v = clip({kept} + charge + drive{noise}, -rail, rail)\ncharge = 0*volt", when="groups"
+    )
+    group.theta_ = np.tile(layer.threshold * layer.quantum, batch)
+    group.rail_ = layer.rail * layer.quantum
+    return group
+
+
+def _rint() -> Function:
+    """Return rounding to the nearest whole number, ties to even, for every target of Brian2."""
+    function = Function(np.rint, arg_units=[1], return_unit=1)
+    function.implementations.add_implementation("numpy", np.rint)
+    function.implementations.add_implementation("cpp", None, name="rint")
+    function.implementations.add_implementation(
+        "cython", 'cdef extern from "math.h":\n    double rint(double)'
+    )
+    return function
+
+
+def _open(
+    group: NeuronGroup, layer: ChargeLayer, batch: int, drive: NDArray[np.int32] | None = None
+) -> None:
+    """Give the neurons of a layer their initial membrane, and their bias and drive from now on."""
+    bias = np.broadcast_to(layer.bias, (batch, layer.n_outputs))
+    group.v_ = np.tile(layer.initial * layer.quantum, batch)
+    group.drive_ = (bias if drive is None else bias + drive).ravel() * layer.quantum
+
+
+def _unconnected(
+    neuron: SamplingNeuron, n: int, dt: Quantity | None, clock: Clock | None
+) -> ChargeLayer:
+    """Return `n` such neurons as a layer without inputs."""
+    zero = np.zeros(n)
+    layer = charge_layer(
+        "neurons",
+        np.zeros((0, n)),
+        bias=zero,
+        threshold=np.full(n, neuron.threshold),
+        initial=zero,
+        scale=np.ones(n),
+        neuron=neuron,
+    )
+    if dt is None:
+        dt = (get_device().defaultclock if clock is None else clock).dt
+    return replace(layer, decay=neuron.decay(dt))
+
+
+def _generators(spikes: NDArray[np.int8], clock: Clock) -> list[tuple[SpikeGeneratorGroup, int]]:
+    """Return what fires the input spikes, and the sign of each: negative ones where there are."""
+    batch, _, n_inputs = spikes.shape
+    found = []
+    for sign in (1, -1) if np.any(spikes < 0) else (1,):
+        # Step first, then neuron: the order in which the generator wants them.
+        k, sample, i = np.nonzero(spikes.transpose(1, 0, 2) == sign)
+        group = SpikeGeneratorGroup(
+            batch * n_inputs,
+            sample * n_inputs + i,
+            k * clock.dt,
+            clock=clock,
+            sorted=True,
+            codeobj_class=NumpyCodeObject,
+        )
+        found.append((group, sign))
+    return found
+
+
+def _monitors(group: NeuronGroup) -> dict[int, EventMonitor]:
+    return {
+        sign: EventMonitor(group, event, codeobj_class=NumpyCodeObject)
+        for event, sign in _signs(group).items()
+    }
+
+
+def _window(
+    monitors: Mapping[int, EventMonitor], shape: tuple[int, int, int], start: int
+) -> NDArray[np.int8]:
+    """Return the spikes of the steps from `start` on, of shape (sample, step, neuron)."""
+    spikes = np.zeros(shape, np.int8)
+    for sign, monitor in monitors.items():
+        step = np.rint(np.asarray(monitor.t_) / monitor.clock.dt_).astype(np.int64) - start
+        inside = (step >= 0) & (step < shape[1])
+        sample, neuron = np.divmod(np.asarray(monitor.i)[inside], shape[2])
+        spikes[sample, step[inside], neuron] = sign
+    return spikes
+
+
+def _crossbar_synapses(
+    source: SpikeSource, target: Group, layer: ChargeLayer, batch: int, sign: int
+) -> CrossbarSynapses:
+    return CrossbarSynapses(source, target, layer, batch=batch, sign=1 if sign > 0 else -1)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Link:
+    """What joins a source to a target, checked: delay [s], and the sign of each kind of spike."""
+
+    layer: ChargeLayer
+    on: str
+    delay: float
+    batch: int
+    events: dict[str, int]
+
+
+def _linked(
+    source: SpikeSource,
+    target: Group,
+    crossbar: Crossbar | ChargeLayer,
+    on: str | None,
+    sign: int,
+    delay: Quantity | None,
+    batch: int,
+) -> _Link:
+    layer, batch, sign = _checked_layer(crossbar), _checked_batch(batch), _checked_sign(sign)
+    on = on or ("charge" if "charge" in target.variables else "v")
+    _check_source(source, layer, batch)
+    _check_target(target, layer, batch, on)
+    return _Link(
+        layer=layer,
+        on=on,
+        delay=_checked_delay(delay),
+        batch=batch,
+        events={event: sign * one for event, one in _signs(source).items()},
+    )
+
+
+def _ordinary_synapses(
+    source: SpikeSource,
+    target: Group,
+    crossbar: Crossbar | ChargeLayer,
+    *,
+    on: str | None = None,
+    sign: Literal[1, -1] = 1,
+    delay: Quantity | None = None,
+    batch: int = 1,
+    when: str = "synapses",
+    order: int = -1,
+    name: str = "crossbarsynapses*",
+) -> Synapses:
+    """Return Synapses that do what `CrossbarSynapses` does, with each weight in volts."""
+    link = _linked(source, target, crossbar, on, sign, delay, batch)
+    pathways = {"pre" if event == "spike" else event: event for event in link.events}
+    synapses = Synapses(
+        source,
+        target,
+        "w : volt (constant)",
+        on_pre={
+            pathway: f"{link.on}_post {'+' if link.events[event] > 0 else '-'}= w"
+            for pathway, event in pathways.items()
+        },
+        on_event=pathways,
+        delay=dict.fromkeys(pathways, link.delay * second),
+        name=name,
+    )
+    for pathway in pathways:
+        getattr(synapses, pathway).when = when
+        getattr(synapses, pathway).order = order
+    weight, n_inputs, n_outputs = link.layer.weight, link.layer.n_inputs, link.layer.n_outputs
+    sample, i, j = np.indices((batch, n_inputs, n_outputs)).reshape(3, -1)
+    synapses.connect(i=sample * n_inputs + i, j=sample * n_outputs + j)
+    synapses.w_ = np.tile(weight.ravel() * link.layer.quantum, batch)
+    return synapses
+
+
+def _signs(source: SpikeSource) -> dict[str, int]:
+    """Return the sign of each event of a group that is a spike."""
+    negative = f"_{NEGATIVE_SPIKE}space" in source.variables
+    return {"spike": 1, NEGATIVE_SPIKE: -1} if negative else {"spike": 1}
+
+
+def _to_steps(duration: float, dt: float) -> int:
+    # Half a step goes up, as in Brian2's queue.
+    return math.floor(duration / dt + 0.5)
+
+
+def _checked_layer(crossbar: Crossbar | ChargeLayer) -> ChargeLayer:
+    if isinstance(crossbar, Crossbar):
+        return crossbar.charge()
+    if isinstance(crossbar, ChargeLayer):
+        return crossbar
+    raise TypeError(
+        f"CrossbarSynapses expects a Crossbar or a ChargeLayer, got {type(crossbar).__name__}."
+    )
+
+
+def _checked_batch(batch: int) -> int:
+    if isinstance(batch, bool) or not isinstance(batch, (int, np.integer)) or batch < 1:
+        raise ValueError(f"CrossbarSynapses.batch expects an integer >= 1, got {batch!r}.")
+    return int(batch)
+
+
+def _checked_sign(sign: int) -> int:
+    if sign not in (1, -1):
+        raise ValueError(f"CrossbarSynapses.sign expects 1 or -1, got {sign!r}.")
+    return int(sign)
+
+
+def _check_source(source: SpikeSource, layer: ChargeLayer, batch: int) -> None:
+    if "_spikespace" not in getattr(source, "variables", {}):
+        raise TypeError(
+            "CrossbarSynapses expects a source with spikes, got "
+            f"{getattr(source, 'name', source)!r}. Give its group a threshold."
+        )
+    if len(source) != batch * layer.n_inputs:
+        raise ValueError(
+            f"CrossbarSynapses expects a source of {_times(batch, layer.n_inputs, 'inputs')}, "
+            f"got {len(source)}."
+        )
+
+
+def _check_target(target: Group, layer: ChargeLayer, batch: int, on: str) -> None:
+    variable = target.variables.get(on)
+    if variable is None:
+        raise ValueError(
+            f"CrossbarSynapses finds no variable {on!r} in {target.name!r}. "
+            "Name the one that takes the charge with on='...'."
+        )
+    own = target.variables.indices[on] in ("_idx", "_sub_idx")
+    if not (isinstance(variable, ArrayVariable) and own) or variable.scalar or variable.read_only:
+        raise TypeError(
+            f"CrossbarSynapses adds charge to a variable that each neuron has of its own, but "
+            f"{on!r} of {target.name!r} is shared, linked, read-only or a subexpression."
+        )
+    if variable.dim is not get_dimensions(volt):
+        raise ValueError(
+            f"CrossbarSynapses adds volts, but {on!r} of {target.name!r} has the dimension "
+            f"{variable.dim}. Declare it as '{on} : volt', or name another with on='...'."
+        )
+    if len(target) != batch * layer.n_outputs:
+        raise ValueError(
+            f"CrossbarSynapses expects a target of {_times(batch, layer.n_outputs, 'outputs')}, "
+            f"got {len(target)}."
+        )
+
+
+def _times(batch: int, n: int, what: str) -> str:
+    return f"{n} {what}" if batch == 1 else f"{batch} x {n} = {batch * n} {what}"
+
+
+def _checked_delay(delay: Quantity | None) -> float:
+    if delay is None:
+        return 0.0
+    if not isinstance(delay, str) and np.ndim(delay) > 0:
+        raise ValueError(
+            f"CrossbarSynapses expects one delay for all synapses, got {np.size(delay)}. "
+            "Use one crossbar for each delay, or brian2.Synapses."
+        )
+    seconds = as_si(delay, "s", "CrossbarSynapses.delay")
+    if not 0 <= seconds < math.inf:
+        raise ValueError(f"CrossbarSynapses.delay expects a time >= 0 s, got {seconds} s.")
+    return seconds
+
+
+def _require_runtime(what: str, remedy: str) -> None:
+    device = get_device()
+    if not isinstance(device, RuntimeDevice):
+        raise NotImplementedError(
+            f"{what} needs Brian2's run-time objects, which the device {_device_name(device)} does "
+            f"not have. {remedy}"
+        )
+
+
+def _check_device(brian_object: BrianObject, device: Any) -> None:
+    # Standalone devices pass over run-time objects in silence.
+    if get_device() is not device:
+        raise RuntimeError(
+            f"{brian_object.name} was made for the device {_device_name(device)}, but is run on "
+            f"{_device_name(get_device())}. Call brian2.set_device before making it."
+        )
+
+
+def _device_name(device: Any) -> str:
+    return type(device).__name__
+
+
+def _compiled() -> bool:
+    """Return whether Brian2 compiles its own objects, or was told not to."""
+    return prefs.codegen.target != "auto" or get_device().code_object_class() is not NumpyCodeObject
+
+
+def _tell_what_a_compiler_gives() -> None:
+    _logger.info(
+        "Crossbars are compiled without a C++ compiler and keep their speed. With one (such as "
+        "g++), Brian2 would also compile neurons, monitors and other synapses, and could build "
+        "C++ standalone programs.",
+        "no_compiler",
+        once=True,
+    )
