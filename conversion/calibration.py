@@ -94,9 +94,11 @@ def recalibrate(chip: ProgrammedChip, x: ArrayLike, *, steps: int | None = None)
     spikes: NDArray[np.int8] | None = None
     for n, dense in enumerate(network.layers):
         wanted, wanted_spikes = _run_layer(ideal[n], levels, wanted_spikes, n_steps)
-        measured, _ = _run_layer(layers[n].charge(dense, cores[n]), levels, spikes, n_steps)
+        # What is measured is the bare column: an earlier correction would hide its own part.
+        bare = replace(layers[n], gain=np.ones(dense.n_outputs), offset=np.zeros(dense.n_outputs))
+        measured, _ = _run_layer(bare.charge(dense, cores[n]), levels, spikes, n_steps)
         gain, offset = _gain_and_offset(wanted, measured)
-        layers[n] = replace(layers[n], gain=gain, offset=offset)
+        layers[n] = replace(bare, gain=gain, offset=offset)
         _, spikes = _run_layer(layers[n].charge(dense, cores[n]), levels, spikes, n_steps)
     return replace(chip, layers=tuple(layers), recalibrated=True)
 

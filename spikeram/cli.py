@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +24,9 @@ class _Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with warnings.catch_warnings():
+                warnings.showwarning = _warn
+                return super().invoke(ctx)
         except (ValueError, ImportError, OSError) as error:
             if os.environ.get("SPIKERAM_TRACEBACK"):
                 raise
@@ -298,6 +301,10 @@ def _with_suffix(path: Path, suffix: str) -> Path:
     if path.suffix != suffix:
         raise ValueError(f"--output expects a name that ends in {suffix}, got {path}.")
     return path
+
+
+def _warn(message: Warning | str, *_details: Any, **_more: Any) -> None:
+    click.echo(f"Warning: {message}", err=True)
 
 
 def _console() -> Any:

@@ -31,7 +31,11 @@ def conductance_from_weight(
 ) -> NDArray[np.float64]:
     r"""Return the target conductances of signed weights.
 
-    .. math:: G^\pm = \mathrm{clip}(\pm g_{max} W / w_{max},\ g_{min},\ g_{max})
+    .. math:: G^\pm = g_{min} + (g_{max} - g_{min})\,\mathrm{clip}(\pm W / w_{max},\ 0,\ 1)
+
+    The cell of a pair that is off stays at `g_min`, so that the difference is proportional to
+    the weight. (The published chip's software takes ``max(g_min, g_max W / w_max)``, which
+    loses `g_min` of every weight and all weights below it.)
 
     Parameters
     ----------
@@ -40,8 +44,8 @@ def conductance_from_weight(
     g_min, g_max : Siemens
         The conductance window [S].
     w_max : array_like of shape () or (output,), optional
-        Weight that maps to `g_max`; by default the largest magnitude of each column, so that
-        every column uses the whole window.
+        Weight that maps to `g_max`, larger ones saturate; by default the largest magnitude of
+        each column, so that every column uses the whole window.
 
     Returns
     -------
@@ -53,29 +57,29 @@ def conductance_from_weight(
     top = column_maximum(w) if w_max is None else np.asarray(w_max, dtype=np.float64)
     if not np.all(top > 0):
         raise ValueError(f"w_max expects values > 0, got {top!r}.")
-    scaled = w * (high / top)
-    return np.stack([np.clip(scaled, low, high), np.clip(-scaled, low, high)])
+    share = np.clip(np.stack([w, -w]) / top, 0.0, 1.0)
+    return low + (high - low) * share
 
 
 def weight_from_conductance(
-    conductance: ArrayLike, *, g_max: Quantity, w_max: ArrayLike = 1.0
+    conductance: ArrayLike, *, g_min: Quantity, g_max: Quantity, w_max: ArrayLike = 1.0
 ) -> NDArray[np.float64]:
-    """Return the signed weights that conductances stand for, ``(G+ - G-) * w_max / g_max``.
+    """Return the weights that conductances stand for, ``(G+ - G-) w_max / (g_max - g_min)``.
 
     Parameters
     ----------
     conductance : array_like of shape (polarity, row, column)
         Conductances [S].
-    g_max : Siemens
-        Conductance of the largest weight [S].
+    g_min, g_max : Siemens
+        The conductance window [S].
     w_max : array_like of shape () or (output,)
         The largest weight, for all columns or for each.
     """
     g = np.asarray(conductance, dtype=np.float64)
     if g.ndim != 3 or g.shape[0] != 2:
         raise ValueError(f"conductance expects shape (2, row, column), got {g.shape}.")
-    scale = np.asarray(w_max, dtype=np.float64) / as_si(g_max, "S", "g_max")
-    weight: NDArray[np.float64] = (g[0] - g[1]) * scale
+    low, high = _window(g_min, g_max)
+    weight: NDArray[np.float64] = (g[0] - g[1]) * (np.asarray(w_max, np.float64) / (high - low))
     return weight
 
 

@@ -215,6 +215,8 @@ def write_report(data: Digits, trained: TrainedNetwork, outcome: Outcome, folder
     shown = simulate(chip, data.x_test, steps=STEPS[-1])
     shown = shown.assign_coords(label=("trial", data.y_test))
     recording.save(shown, folder / "run.nc")
+    accuracy = accuracy_figure(outcome, shown)
+    accuracy.savefig(folder / "accuracy.png", dpi=110)
     write(
         folder / "report.html",
         "Handwritten digits as spikes on RRAM",
@@ -223,7 +225,7 @@ def write_report(data: Digits, trained: TrainedNetwork, outcome: Outcome, folder
         f"{outcome.delay} after programming.",
         [
             Section("Accuracy, spikes and energy", _TABLE, table(outcome)),
-            Section("Accuracy over time", _ACCURACY, figures=[accuracy_figure(outcome, shown)]),
+            Section("Accuracy over time", _ACCURACY, figures=[accuracy]),
             Section("Raster", "", figures=[plot.raster(shown)]),
             Section("Layers", f"{STEPS[-1]} steps; means over images.", layer_table(shown)),
             Section("Conductances", _chip_text(chip), figures=_chip_figures(chip)),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import platform
 import shutil
@@ -22,7 +21,9 @@ REQUIRED = (
     "click",
     "rich",
     "jinja2",
+    "pydantic",
     "h5netcdf",
+    "h5py",
     "zarr",
 )
 OPTIONAL = ("torch", "elephant")
@@ -118,9 +119,7 @@ def _compiler() -> Finding:
 
 
 def _threads() -> Finding:
-    count = os.cpu_count() or 1
-    layer = "tbb" if importlib.util.find_spec("tbb") else "serial kernels on Python threads"
-    return Finding("threads", f"{count} processors, {layer}")
+    return Finding("processors", str(os.cpu_count() or 1))
 
 
 def _data() -> Finding:

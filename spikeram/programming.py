@@ -4,7 +4,8 @@ Each layer's matrix, weighted by the worth of its input spikes, :math:`W_{ij}\,\
 gets its biases as always-on rows at the bottom and is mapped column by column to the whole
 conductance window. One unit of activation is then worth
 
-.. math:: u_j = \frac{C_s}{C_i}\,V_{read}\,\frac{g_{max}}{w_{max,j}\sum_i (G^+_{ij}+G^-_{ij})}
+.. math:: u_j = \frac{C_s}{C_i}\,V_{read}\,
+          \frac{g_{max} - g_{min}}{w_{max,j}\sum_i (G^+_{ij}+G^-_{ij})}
 
 volts on column :math:`j`, with the target conductances in the sum.
 """
@@ -109,7 +110,8 @@ def _program_layer(
         rounds=rounds,
         verify=chip.verify,
     )
-    unit = chip.neuron.gain * chip.v_read * chip.g_max / (w_max * target.sum(axis=(0, 1)))
+    window = chip.g_max - chip.g_min
+    unit = chip.neuron.gain * chip.v_read * window / (w_max * target.sum(axis=(0, 1)))
     n_outputs = layer.n_outputs
     return ProgrammedLayer(
         crossbar=Crossbar(

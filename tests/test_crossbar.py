@@ -90,17 +90,18 @@ def test_one_spike_moves_the_membrane_by_the_effective_weight():
     np.testing.assert_allclose(crossbar.effective_weight[2], expected, rtol=1e-12)
 
 
-def test_weights_come_back_from_conductances_up_to_the_floor():
+def test_weights_come_back_from_conductances():
     weight = np.random.default_rng(0).normal(size=(20, 6))
-    w_max = np.abs(weight).max(axis=0)
-    g = conductance_from_weight(weight, g_min="1 uS", g_max="40 uS")
-    back = weight_from_conductance(g, g_max="40 uS", w_max=w_max)
-    # The cell that should be off conducts g_min, so that a weight loses up to g_min / g_max.
-    np.testing.assert_allclose(back, weight, atol=(w_max / 40).max() * (1 + 1e-9))
-    exact = conductance_from_weight(weight, g_min=0, g_max="40 uS")
-    np.testing.assert_allclose(
-        weight_from_conductance(exact, g_max="40 uS", w_max=w_max), weight, atol=1e-12
-    )
+    window = {"g_min": "1 uS", "g_max": "40 uS"}
+    g = conductance_from_weight(weight, **window)
+    back = weight_from_conductance(g, **window, w_max=np.abs(weight).max(axis=0))
+    np.testing.assert_allclose(back, weight, atol=1e-14)
+    assert g.min() == 1e-6
+
+
+def test_weights_beyond_the_largest_saturate():
+    g = conductance_from_weight([[3.0, -3.0]], g_min=0, g_max=4e-5, w_max=2.0)
+    np.testing.assert_allclose(g[:, 0], [[4e-5, 0], [0, 4e-5]])
 
 
 def test_every_column_uses_the_whole_window():

@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from spikeram import cli, recording, simulation
+
+from networks import inputs, trained
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder with a trained network, calibration inputs and labelled test inputs."""
+    monkeypatch.chdir(tmp_path)
+    ann = trained()
+    ann.save("trained.npz")
+    np.savez("calibration.npz", x=inputs(0, 100))
+    np.savez("test.npz", x=inputs(1, 150), y=ann.predict(inputs(1, 150)))
+    return tmp_path
+
+
+def call(*arguments):
+    result = CliRunner().invoke(cli.main, [str(argument) for argument in arguments])
+    # A traceback on the command line would be an exception that is no SystemExit.
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result
+
+
+def converted(folder):
+    assert call("convert", "trained.npz", "--calibration", "calibration.npz",
+                "--output", "network.npz").exit_code == 0  # fmt: skip
+    return folder / "network.npz"
+
+
+def test_a_network_is_converted_run_counted_and_reported(folder):
+    printed = call(
+        "convert", "trained.npz", "--calibration", "calibration.npz", "--output", "network.npz"
+    ).output
+    assert "dense_1" in printed
+    assert "clipped" in printed
+    printed = call(
+        "run", "network.npz", "--data", "test.npz", "--recalibrate", "calibration.npz",
+        "--output", "run.nc",
+    ).output  # fmt: skip
+    assert "pulses a cell" in printed
+    assert "Accuracy:" in printed
+    run = recording.load("run.nc")
+    assert run.sizes["trial"] == 150
+    assert "label" in run.coords
+    printed = call("stats", "run.nc").output
+    assert "150 samples, 32 steps" in printed
+    assert "synaptic ops" in printed
+    assert "word lines" in printed
+    assert call("report", "run.nc").exit_code == 0
+    html = (folder / "report.html").read_text()
+    assert html.count("data:image/png;base64,") == 3
+    assert "http" not in html.split("<h2>Provenance</h2>")[0]
+
+
+@pytest.mark.parametrize("encoding", ["rate", "poisson"])
+def test_an_ideal_run_takes_spikes_as_input(folder, encoding):
+    converted(folder)
+    result = call("run", "network.npz", "--data", "test.npz", "--chip", "none", "--steps", "8",
+                  "--encoding", encoding, "--output", "run.zarr")  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert "input" in set(recording.load("run.zarr")["layer"].values)
+
+
+RUN = ("run", "network.npz", "--data", "test.npz", "--output", "run.nc")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("stats", "none.nc"), "none.nc"),
+        (("report", "trained.npz"), "trained.npz"),
+        (("run", "none.npz", *RUN[2:]), "There is no file none.npz."),
+        (("run", "trained.npz", *RUN[2:]), "expects the format 'spikeram-network'"),
+        ((*RUN, "--steps", "0"), "Invalid value for '--steps'"),
+        ((*RUN, "--chip", "neuram"), "Did you mean 'neurram'"),
+        ((*RUN, "--delay", "3 V"), "delay is a time in s, got '3 V', a voltage"),
+        ((*RUN, "--engine", "clokked"), "Did you mean 'clocked'"),
+        ((*RUN[:-1], "run.txt"), "ends in .nc or .zarr"),
+        (("run", "network.npz", "--data", "trained.npz", "--output", "run.nc"), "array called 'x'"),
+        ((*RUN, "--recalibrate", "wrong.npz"), "shape (sample, 6), got (3, 2)"),
+        (("demo", "--delay", "soon"), "Write a number and a unit"),
+        (("demo", "--chips", "1"), "Invalid value for '--chips'"),
+        (
+            ("convert", "trained.npz", "--calibration", "wrong.npz", "--output", "a.npz"),
+            "as the network has 6 inputs, got (3, 2)",
+        ),
+        (
+            ("convert", "model.pkl", "--calibration", "test.npz", "--output", "a.npz"),
+            "is a pickle, which can run code",
+        ),
+        (
+            ("convert", "trained.npz", "--calibration", "test.npz", "--output", "a.txt"),
+            "ends in .npz",
+        ),
+        (("runn",), "No such command 'runn'"),
+    ],
+)
+def test_bad_input_is_one_clear_error(folder, arguments, message):
+    converted(folder)
+    np.savez("wrong.npz", x=np.zeros((3, 2)))
+    result = call(*arguments)
+    assert result.exit_code != 0
+    assert message in " ".join(result.output.split())
+    assert "Traceback" not in result.output
+
+
+def test_a_stopped_run_leaves_a_file_that_says_how_far_it_came(folder, monkeypatch):
+    converted(folder)
+    whole = simulation.encode
+    calls = []
+
+    def stop_at_the_third(*arguments, **options):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return whole(*arguments, **options)
+
+    monkeypatch.setattr(simulation, "encode", stop_at_the_third)
+    result = call(*RUN, "--chip", "none")
+    assert result.exit_code == 130
+    assert "run.nc holds the first 128 of 150 samples" in result.output
+    assert recording.load("run.nc").attrs["complete"] == 0
+    assert "Stopped early: 150 were asked for" in call("stats", "run.nc").output
+    assert call("report", "run.nc").exit_code == 0
+
+
+def test_a_run_stopped_at_once_writes_nothing(folder, monkeypatch):
+    converted(folder)
+
+    def stop(*_arguments, **_options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(simulation, "encode", stop)
+    result = call(*RUN, "--chip", "none")
+    assert result.exit_code == 130
+    assert "nothing to write" in result.output
+    assert not (folder / "run.nc").exists()
+
+
+def test_the_doctor_lists_versions_and_known_bad_pairs():
+    printed = call("doctor").output
+    for name in ("python", "brian2", "numpy", "C++ compiler", "brian2 with numpy"):
+        assert name in printed
+
+
+@pytest.mark.slow
+def test_the_demo_writes_its_results_and_report(tmp_path, monkeypatch):
+    from spikeram import demo
+
+    monkeypatch.setattr(demo, "STEPS", (2, 32))
+    result = call("demo", "--output", tmp_path / "out", "--chips", "5")
+    assert result.exit_code == 0, result.output
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    accuracy = results["accuracy"]
+    assert results["complete"]
+    assert results["ann"] > 0.95
+    # One image is 0.28 points.
+    assert accuracy["ideal"]["32"] >= results["ann"] - 0.005
+    assert accuracy["rram_recalibrated"]["32"] >= results["ann"] - 0.015
+    assert accuracy["rram_programmed"]["32"] < accuracy["rram_recalibrated"]["32"]
+    assert results["spikes"]["ideal"]["2"] < results["spikes"]["ideal"]["32"]
+    html = (tmp_path / "out" / "report.html").read_text()
+    assert html.count("data:image/png;base64,") == 5
+    assert recording.load(tmp_path / "out" / "run.nc").attrs["complete"] == 1
+    monkeypatch.chdir(tmp_path / "out")
+    assert call("convert", "trained.npz", "--calibration", "calibration.npz",
+                "--output", "network.npz").exit_code == 0  # fmt: skip
+    assert call("run", "network.npz", "--data", "test.npz", "--output", "a.nc").exit_code == 0
+
+
+def test_a_stopped_demo_keeps_its_finished_rows(tmp_path, monkeypatch):
+    from spikeram import demo
+
+    def stop(network, **_options):
+        if network.steps == 2:
+            raise KeyboardInterrupt
+        return program(network, chip="ideal", seed=0)
+
+    program = demo.program
+    monkeypatch.setattr(demo, "STEPS", (1, 2, 4))
+    monkeypatch.setattr(demo, "program", stop)
+    result = call("demo", "--output", tmp_path, "--chips", "2")
+    assert result.exit_code == 130
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert not results["complete"]
+    assert list(results["accuracy"]["ideal"]) == ["1"]

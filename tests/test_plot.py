@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+
+from spikeram import plot
+from spikeram.conversion import convert
+from spikeram.programming import program
+from spikeram.report import Section, Table, report, write
+from spikeram.simulation import membrane, simulate
+
+from networks import inputs, single, trained
+
+X = inputs(0, 20)
+CHIP = program(convert(trained(), X, steps=16), seed=0)
+RUN = simulate(CHIP, X)
+
+
+def drawn(figure):
+    """Draw a figure, so that what cannot be drawn fails here."""
+    figure.savefig(io.BytesIO(), format="png")
+    return figure.axes[0]
+
+
+def test_the_raster_shows_every_spike_of_its_trial():
+    axes = drawn(plot.raster(RUN, trial=3))
+    shown = sum(line.get_xdata().size for line in axes.lines if line.get_marker() == "|")
+    assert shown == int(RUN["row_size"].isel(trial=3).sum())
+
+
+def test_a_run_without_spikes_can_be_drawn():
+    silent = simulate(single(1.0, -1.0, 1.0), [[0.5]], steps=4)
+    assert silent.sizes["event"] == 0
+    drawn(plot.raster(silent))
+    drawn(plot.rates(silent))
+
+
+def test_the_conductance_map_shows_what_is_read():
+    figure = plot.conductance_map(CHIP.layers[0])
+    drawn(figure)
+    np.testing.assert_allclose(
+        figure.axes[0].images[0].get_array(), CHIP.layers[0].crossbar.conductance[0] * 1e6
+    )
+
+
+def test_the_histogram_counts_every_cell_in_its_range():
+    figure = plot.programming(CHIP.layers[0])
+    drawn(figure)
+    heights = [p.get_height() for p in figure.axes[1].patches if hasattr(p, "get_height")]
+    error = np.abs(CHIP.layers[0].written - CHIP.layers[0].target)
+    assert sum(heights) == np.count_nonzero(error <= 12e-6)
+
+
+def test_the_membrane_plot_has_a_trace_and_a_threshold_for_each_neuron():
+    trace = membrane(CHIP, X[0], layer=0).isel(neuron=[0, 3])
+    assert len(drawn(plot.membrane(trace, np.array([0.01, 0.02]))).lines) == 4
+
+
+def test_accuracy_curves_are_drawn_in_percent():
+    curve = plot.Curve(steps=[1, 2, 4], mean=[0.5, 0.7, 0.9], low=[0.4] * 3, high=[0.95] * 3)
+    axes = drawn(plot.accuracy({"a": curve}, reference=0.97))
+    np.testing.assert_allclose(axes.lines[1].get_ydata(), [50, 70, 90])
+
+
+def test_a_report_escapes_what_it_shows(tmp_path):
+    path = tmp_path / "report.html"
+    section = Section("<script>", "a & b", Table(["<b>"], [["<i>"]]))
+    write(path, "T", "L", [section], provenance={"a": "<u>"})
+    text = path.read_text()
+    assert "<script>" not in text
+    assert "&lt;script&gt;" in text
+    assert "&lt;u&gt;" in text
+
+
+def test_a_report_of_counts_alone_leaves_the_raster_out(tmp_path):
+    report(simulate(CHIP, X, record="counts"), tmp_path / "a.html")
+    report(RUN, tmp_path / "b.html")
+    counts, spikes = ((tmp_path / name).read_text() for name in ("a.html", "b.html"))
+    assert "Raster" in spikes
+    assert "Raster" not in counts
+
+
+def test_a_report_into_a_folder_that_is_not_there_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        report(RUN, tmp_path / "none" / "a.html")
