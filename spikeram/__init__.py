@@ -26,7 +26,7 @@ _HOME = {
     "recalibrate": "spikeram.conversion",
     "save": "spikeram.recording",
     "simulate": "spikeram.simulation",
-    "write_report": "spikeram.report:report",
+    "write_report": "spikeram.report",
     "write_verify": "spikeram.write_verify",
 }
 
@@ -36,8 +36,7 @@ __all__ = sorted(_HOME)
 def __getattr__(name: str) -> object:
     if name not in _HOME:
         raise AttributeError(f"module 'spikeram' has no attribute {name!r}")
-    module, _, attribute = _HOME[name].partition(":")
-    return getattr(_import_module(module), attribute or name)
+    return getattr(_import_module(_HOME[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -13,6 +13,7 @@ from spikeram.network import Dense as Dense, SpikingNetwork as SpikingNetwork
 from spikeram.neuron import SamplingNeuron as SamplingNeuron
 from spikeram.programming import program as program
 from spikeram.recording import Activity as Activity, save as save
+from spikeram.report import write_report as write_report
 from spikeram.simulation import membrane as membrane, simulate as simulate
 from spikeram.write_verify import WriteVerify as WriteVerify, write_verify as write_verify
 

@@ -78,7 +78,7 @@ def demo(output: Path, chips: int, delay: str, seed: int) -> None:
             job.run(data, trained, outcome, progress=work)
         job.write_results(outcome, output / "results.json")
         with _status("Writing the report"):
-            job.write_report(data, trained, outcome, output)
+            job.write_files(data, trained, outcome, output)
     except KeyboardInterrupt:
         job.write_results(outcome, output / "results.json")
         _say(f"Stopped. {output / 'results.json'} holds the {len(outcome.steps)} finished rows.")
@@ -237,11 +237,11 @@ def stats(run: Path) -> None:
 def report(run: Path, output: Path) -> None:
     """Write a self-contained HTML report of a recorded RUN."""
     from spikeram.recording import load
-    from spikeram.report import report as write
+    from spikeram.report import write_report
 
     ds = load(run)
     with _status("Drawing"):
-        write(ds, output)
+        write_report(ds, output)
     _say(f"Wrote {output}.")
 
 

@@ -207,7 +207,7 @@ def write_results(outcome: Outcome, path: Path) -> None:
     os.replace(scratch, path)
 
 
-def write_report(data: Digits, trained: TrainedNetwork, outcome: Outcome, folder: Path) -> None:
+def write_files(data: Digits, trained: TrainedNetwork, outcome: Outcome, folder: Path) -> None:
     """Write ``report.html`` with its pictures, and the recording they show."""
     network = convert(trained, data.x_train, steps=SHOWN_STEPS)
     chip = program(network, delay=outcome.delay, seed=outcome.seed, index=0)

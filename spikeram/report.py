@@ -56,7 +56,7 @@ class Section:
     figures: Sequence[Figure] = field(default=())
 
 
-def report(ds: xr.Dataset, path: str | os.PathLike[str]) -> None:
+def write_report(ds: xr.Dataset, path: str | os.PathLike[str]) -> None:
     """Write a report of a recording.
 
     Parameters

@@ -8,7 +8,7 @@ import pytest
 from spikeram import plot
 from spikeram.conversion import convert
 from spikeram.programming import program
-from spikeram.report import Section, Table, report, write
+from spikeram.report import Section, Table, write, write_report
 from spikeram.simulation import membrane, simulate
 
 from networks import inputs, single, trained
@@ -75,8 +75,8 @@ def test_a_report_escapes_what_it_shows(tmp_path):
 
 
 def test_a_report_of_counts_alone_leaves_the_raster_out(tmp_path):
-    report(simulate(CHIP, X, record="counts"), tmp_path / "a.html")
-    report(RUN, tmp_path / "b.html")
+    write_report(simulate(CHIP, X, record="counts"), tmp_path / "a.html")
+    write_report(RUN, tmp_path / "b.html")
     counts, spikes = ((tmp_path / name).read_text() for name in ("a.html", "b.html"))
     assert "Raster" in spikes
     assert "Raster" not in counts
@@ -84,4 +84,4 @@ def test_a_report_of_counts_alone_leaves_the_raster_out(tmp_path):
 
 def test_a_report_into_a_folder_that_is_not_there_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError):
-        report(RUN, tmp_path / "none" / "a.html")
+        write_report(RUN, tmp_path / "none" / "a.html")
