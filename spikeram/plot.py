@@ -110,16 +110,18 @@ def conductance_map(layer: ProgrammedLayer, *, title: str = "") -> Figure:
     figure = Figure(figsize=(7.2, 4.2), layout="constrained")
     halves = figure.subplots(1, 2, sharey=True)
     g = layer.crossbar.conductance / MICRO
+    # A few stuck cells would take the contrast from all others.
+    top = 1.1 * layer.target.max() / MICRO
     image = None
     for axes, values, name in zip(halves, g, ("$G^+$", "$G^-$")):
         image = axes.imshow(
-            values, aspect="auto", interpolation="nearest", cmap="viridis", vmin=0, vmax=g.max()
+            values, aspect="auto", interpolation="nearest", cmap="viridis", vmin=0, vmax=top
         )
         axes.set_title(name)
         axes.set_xlabel("column (output)")
     halves[0].set_ylabel("row (input; biases at the bottom)")
     if image is not None:
-        figure.colorbar(image, ax=halves, label="conductance [uS]")
+        figure.colorbar(image, ax=halves, label="conductance [uS]", extend="max")
     figure.suptitle(title)
     return figure
 
@@ -170,7 +172,7 @@ def membrane(trace: xr.DataArray, threshold: ArrayLike) -> Figure:
     axes.set_xlabel("step")
     axes.set_ylabel("membrane on $C_{integ}$ [mV]")
     axes.set_title("membranes after each step (dashed: thresholds)", loc="left")
-    axes.legend(frameon=False, loc="lower right")
+    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
 
 

@@ -29,6 +29,9 @@ from spikeram.write_verify import write_and_relax
 MAX_BIAS_ROWS = 8
 """Most always-on row pairs of one layer; the published chip used one to six."""
 
+BIAS_QUANTILE = 0.9
+"""Share of a layer's columns whose biases fit the window of their weights."""
+
 
 def program(
     network: SpikingNetwork,
@@ -82,8 +85,9 @@ def _matrix(network: SpikingNetwork, n: int) -> NDArray[np.float64]:
     """Return layer `n` with its always-on rows, in units of activation for each spike."""
     layer = network.layers[n]
     weight = layer.weight * network.worth(n)[:, np.newaxis]
-    # So many rows that a bias needs no larger a window than its column's weights.
-    share = float(np.max(np.abs(layer.bias) / column_maximum(weight)))
+    # So many rows that a bias needs no larger a window than its column's weights. Columns of
+    # silent neurons have hardly any weight: they do not count.
+    share = float(np.quantile(np.abs(layer.bias) / column_maximum(weight), BIAS_QUANTILE))
     n_bias = min(max(1, int(np.ceil(share))), MAX_BIAS_ROWS)
     return np.vstack([weight, np.tile(layer.bias / n_bias, (n_bias, 1))])
 
