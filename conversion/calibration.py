@@ -60,7 +60,7 @@ def calibrate_bias(network: SpikingNetwork, x: ArrayLike, *, steps: int) -> Spik
             charge = replace(network, layers=tuple(layers)).charge_layers()[n]
             drive, fired = _run_layer(charge, levels, spikes, steps)
             decoded = drive if last else fired.mean(axis=1) * charge.scale
-            shift = np.mean(target, axis=0) - np.mean(decoded, axis=0)
+            shift = layers[n].by_column(target - decoded).mean(axis=0)
             layers[n] = replace(layers[n], bias=layers[n].bias + shift)
         charge = replace(network, layers=tuple(layers)).charge_layers()[n]
         _, spikes = _run_layer(charge, levels, spikes, steps)
@@ -92,14 +92,15 @@ def recalibrate(chip: ProgrammedChip, x: ArrayLike, *, steps: int | None = None)
     layers = list(chip.layers)
     wanted_spikes: NDArray[np.int8] | None = None
     spikes: NDArray[np.int8] | None = None
-    for n, dense in enumerate(network.layers):
+    for n, layer in enumerate(network.layers):
         wanted, wanted_spikes = _run_layer(ideal[n], levels, wanted_spikes, n_steps)
         # What is measured is the bare column: an earlier correction would hide its own part.
-        bare = replace(layers[n], gain=np.ones(dense.n_outputs), offset=np.zeros(dense.n_outputs))
-        measured, _ = _run_layer(bare.charge(dense, cores[n]), levels, spikes, n_steps)
-        gain, offset = _gain_and_offset(wanted, measured)
+        ones, zeros = np.ones(layer.n_columns), np.zeros(layer.n_columns)
+        bare = replace(layers[n], gain=ones, offset=zeros)
+        measured, _ = _run_layer(bare.charge(layer, cores[n]), levels, spikes, n_steps)
+        gain, offset = _gain_and_offset(layer.by_column(wanted), layer.by_column(measured))
         layers[n] = replace(bare, gain=gain, offset=offset)
-        _, spikes = _run_layer(layers[n].charge(dense, cores[n]), levels, spikes, n_steps)
+        _, spikes = _run_layer(layers[n].charge(layer, cores[n]), levels, spikes, n_steps)
     return replace(chip, layers=tuple(layers), recalibrated=True)
 
 
@@ -121,7 +122,7 @@ def _run_layer(
         charge = np.zeros((levels.shape[0], layer.n_outputs)) if drive is None else drive * 1.0
     else:
         activity = clocked([layer], None, spikes, steps=steps)
-        charge = spikes.mean(axis=1) @ layer.weight.astype(np.float64)
+        charge = layer.sums(spikes.mean(axis=1))
     return (charge + layer.bias) * (layer.scale / layer.threshold), activity.spikes[0]
 
 

@@ -13,7 +13,7 @@ from spikeram.conversion.calibration import calibrate_bias
 from spikeram.conversion.importers import read
 from spikeram.conversion.trained import TrainedNetwork
 from spikeram.errors import ConversionError
-from spikeram.network import Dense, SpikingNetwork
+from spikeram.network import Layer, SpikingNetwork
 
 Method: TypeAlias = Literal["least_squares", "percentile"]
 
@@ -58,7 +58,7 @@ def convert(
     >>> [layer.name for layer in network.layers]
     ['dense_1', 'output']
     """
-    trained = read(model)
+    trained = read(model, input_shape=np.shape(calibration)[1:])
     x = _checked_calibration(trained, calibration)
     if method not in ("least_squares", "percentile"):
         raise ConversionError(f"method expects 'least_squares' or 'percentile', got {method!r}.")
@@ -110,7 +110,7 @@ def report(network: SpikingNetwork, x: ArrayLike, *, steps: int | None = None) -
         raise ValueError("The network was converted for any number of steps: give steps.")
     rows = []
     for layer, z in zip(network.layers[:-1], network.preactivations(x)):
-        activation = np.maximum(z, 0.0)
+        activation = layer.by_column(np.maximum(z, 0.0))
         error = thresholds.expected_error(activation, layer.threshold, n_steps)
         power = float(np.mean(activation**2))
         rows.append(
@@ -127,27 +127,33 @@ def report(network: SpikingNetwork, x: ArrayLike, *, steps: int | None = None) -
 
 def _layers(
     trained: TrainedNetwork, x: NDArray[np.float64], steps: int | None, method: Method
-) -> tuple[Dense, ...]:
+) -> tuple[Layer, ...]:
     layers = []
     activation = x
     last = len(trained.weights) - 1
-    for n, (weight, bias) in enumerate(zip(trained.weights, trained.biases)):
-        z = activation @ weight + bias
-        activation = np.maximum(z, 0.0)
-        layer = Dense(
-            name="output" if n == last else f"dense_{n + 1}",
+    for n, (weight, bias, gather) in enumerate(
+        zip(trained.weights, trained.biases, trained.gathers)
+    ):
+        kind = "dense" if gather is None or gather.n_positions == 1 else "conv"
+        layer = Layer(
+            name="output" if n == last else f"{kind}_{n + 1}",
             weight=weight,
             bias=bias,
-            # The output only counts charge: its threshold keeps the membrane within one spike.
-            threshold=thresholds.percentile(np.abs(z)),
+            threshold=np.ones(weight.shape[1]),
             initial=0.0 if n == last else 0.5,
             spikes="ternary" if n == last else "unipolar",
+            gather=gather,
         )
-        if n < last and method == "least_squares" and steps is not None:
-            layer = replace(layer, threshold=thresholds.least_squares(activation, steps))
-        elif n < last:
-            layer = replace(layer, threshold=thresholds.percentile(activation))
-        layers.append(layer)
+        z = layer.forward(activation)
+        activation = np.maximum(z, 0.0)
+        if n == last:
+            # The output only counts charge: its threshold keeps the membrane within one spike.
+            chosen = thresholds.percentile(layer.by_column(np.abs(z)))
+        elif method == "least_squares" and steps is not None:
+            chosen = thresholds.least_squares(layer.by_column(activation), steps)
+        else:
+            chosen = thresholds.percentile(layer.by_column(activation))
+        layers.append(replace(layer, threshold=chosen))
     return tuple(layers)
 
 

@@ -13,18 +13,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikeram.conversion.from_torch import from_torch
 from spikeram.conversion.trained import TrainedNetwork
 from spikeram.errors import ConversionError, FileFormatError, MissingExtraError
 
 
-def read(model: Any) -> TrainedNetwork:
+def read(model: Any, *, input_shape: tuple[int, ...] | None = None) -> TrainedNetwork:
     """Return the trained network that `model` holds.
 
     Parameters
     ----------
     model : TrainedNetwork, MLPClassifier, MLPRegressor, torch.nn.Sequential, str or Path
-        A fitted scikit-learn perceptron with ReLU, a ``Sequential`` of ``Linear`` and ``ReLU``,
-        or a file: ``.npz`` by `TrainedNetwork.save`, ``.pt``/``.pth`` with a state dictionary.
+        A fitted scikit-learn perceptron with ReLU, a ``Sequential`` of layers that `from_torch`
+        reads, or a file: ``.npz`` by `TrainedNetwork.save`, ``.pt``/``.pth`` with a state
+        dictionary of Linear layers.
+    input_shape : tuple of int, optional
+        Shape of one sample, (channel, y, x); a model that begins with a convolution needs it.
 
     Raises
     ------
@@ -43,7 +47,7 @@ def read(model: Any) -> TrainedNetwork:
     # A subclass of a torch module lives in the user's own package.
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(model, torch.nn.Module):
-        return from_torch(model)
+        return from_torch(model, input_shape=input_shape)
     raise ConversionError(
         f"convert expects a fitted scikit-learn MLPClassifier or MLPRegressor, a "
         f"torch.nn.Sequential of Linear and ReLU, a TrainedNetwork or a file, "
@@ -77,76 +81,6 @@ def from_sklearn(model: Any) -> TrainedNetwork:
         biases=tuple(np.asarray(b, np.float64) for b in model.intercepts_),
         classes=classes,
     )
-
-
-def from_torch(model: Any, *, classes: NDArray[np.generic] | None = None) -> TrainedNetwork:
-    """Return the trained network of a ``torch.nn.Sequential``.
-
-    Parameters
-    ----------
-    model : torch.nn.Sequential
-        ``Linear`` layers with ``ReLU`` between them; ``Flatten`` at the start, ``Dropout`` and
-        ``Identity`` anywhere, and ``Softmax`` or ``LogSoftmax`` at the end change no decision and
-        are passed over.
-    classes : ndarray, optional
-        Labels of the outputs; by default 0, 1, 2 ...
-
-    Raises
-    ------
-    ConversionError
-        Naming every layer that cannot be converted, with its place.
-    """
-    from torch import nn
-
-    if not isinstance(model, nn.Sequential):
-        raise ConversionError(
-            f"Of PyTorch, convert reads torch.nn.Sequential, got {type(model).__name__}."
-        )
-    flat = list(_flat(model, ""))
-    problems: list[str] = []
-    linear: list[Any] = []
-    rectified = True
-    for n, (place, layer) in enumerate(flat):
-        if isinstance(layer, nn.Linear):
-            if not rectified:
-                problems.append(f"{place}: Linear follows Linear without a ReLU")
-            linear.append(layer)
-            rectified = False
-        elif isinstance(layer, nn.ReLU):
-            if rectified:
-                problems.append(f"{place}: ReLU does not follow a Linear")
-            rectified = True
-        elif isinstance(layer, (nn.Softmax, nn.LogSoftmax)) and n == len(flat) - 1:
-            continue
-        elif not (
-            isinstance(layer, (nn.Dropout, nn.Identity))
-            or (isinstance(layer, nn.Flatten) and not linear)
-        ):
-            problems.append(f"{place}: {type(layer).__name__} is not supported")
-    if linear and rectified:
-        problems.append("the last Linear is followed by a ReLU: read its input out instead")
-    if not linear:
-        problems.append("there is no Linear layer")
-    if problems:
-        raise ConversionError("This Sequential cannot be converted: " + "; ".join(problems) + ".")
-    weights = tuple(_array(layer.weight).T for layer in linear)
-    biases = tuple(
-        _array(layer.bias) if layer.bias is not None else np.zeros(layer.out_features)
-        for layer in linear
-    )
-    n_outputs = weights[-1].shape[1]
-    labels = np.arange(max(n_outputs, 2)) if classes is None else np.asarray(classes)
-    return TrainedNetwork(weights=weights, biases=biases, classes=labels)
-
-
-def _flat(model: Any, prefix: str) -> Any:
-    from torch import nn
-
-    for name, layer in model.named_children():
-        if isinstance(layer, nn.Sequential):
-            yield from _flat(layer, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", layer
 
 
 def _array(tensor: Any) -> NDArray[np.float64]:

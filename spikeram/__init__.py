@@ -10,7 +10,7 @@ _HOME = {
     "ChargeLayer": "spikeram.charge",
     "Chip": "spikeram.chip",
     "Crossbar": "spikeram.crossbar",
-    "Dense": "spikeram.network",
+    "Layer": "spikeram.network",
     "EnergyModel": "spikeram.energy",
     "IdealDevice": "spikeram.device",
     "ProgrammedChip": "spikeram.chip",

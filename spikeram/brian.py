@@ -326,6 +326,8 @@ def run_network(
     if given is None or (drive is not None and spikes is not None):
         raise ValueError("run_network expects either drive or spikes, got both or neither.")
     _require_runtime("run_network", "Call brian2.set_device('runtime') first.")
+    # Brian2 knows no shared matrix: a convolution's has a column for each of its neurons here.
+    layers = [layer.unrolled for layer in layers]
     batch, start = given.shape[0], 0 if spikes is None else 1
     clock = Clock(dt=1 * ms)
     # Without the compiled target: its compilation would take longer than most runs.
@@ -611,6 +613,7 @@ def _checked_layer(crossbar: Crossbar | ChargeLayer) -> ChargeLayer:
     if isinstance(crossbar, Crossbar):
         return crossbar.charge()
     if isinstance(crossbar, ChargeLayer):
+        crossbar = crossbar.unrolled
         return crossbar
     raise TypeError(
         f"CrossbarSynapses expects a Crossbar or a ChargeLayer, got {type(crossbar).__name__}."

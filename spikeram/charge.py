@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spikeram.errors import CapacityError
+from spikeram.gather import Gather, weighted_sums
 from spikeram.neuron import Reset, SamplingNeuron, Spikes
 
 WEIGHT_LIMIT = 2047
@@ -33,8 +34,9 @@ class ChargeLayer:
     ----------
     name : str
         The layer's name in recordings.
-    weight : int16 ndarray of shape (input, output)
-        Membrane change that one input spike causes [quanta].
+    weight : int16 ndarray of shape (row, column)
+        Membrane change that one input spike causes [quanta]. Rows are inputs and columns
+        outputs, unless there is a `gather`.
     bias : int32 ndarray of shape (output,)
         Membrane change of every step: always-on rows and trims [quanta].
     threshold, initial : int32 ndarray of shape (output,)
@@ -58,6 +60,8 @@ class ChargeLayer:
     rows, cores, always_on : int
         Cells along one column, cores that hold the layer, and pairs of rows driven in every step
         (biases), for energy accounts.
+    gather : Gather or None
+        The inputs at each row, position by position, where the weights are a convolution's.
     """
 
     name: str
@@ -76,16 +80,64 @@ class ChargeLayer:
     rows: int = 0
     cores: int = 1
     always_on: int = 0
+    gather: Gather | None = None
 
     @property
     def n_inputs(self) -> int:
         """Number of inputs."""
-        return int(self.weight.shape[0])
+        return int(self.weight.shape[0]) if self.gather is None else self.gather.n_inputs
+
+    @property
+    def n_columns(self) -> int:
+        """Number of columns of the crossbar."""
+        return int(self.weight.shape[1])
+
+    @property
+    def n_positions(self) -> int:
+        """Number of positions at which the crossbar is used in each step."""
+        return 1 if self.gather is None else self.gather.n_positions
 
     @property
     def n_outputs(self) -> int:
         """Number of output neurons."""
-        return int(self.weight.shape[1])
+        return self.n_columns * self.n_positions
+
+    @property
+    def reuse(self) -> NDArray[np.int64]:
+        """How many rows a spike of each input drives in one step, of shape (input,)."""
+        return np.ones(self.n_inputs, np.int64) if self.gather is None else self.gather.reuse
+
+    def sums(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the weighted sums of values at the inputs, in float64: exact for integers.
+
+        Parameters
+        ----------
+        values : ndarray of shape (sample, input)
+            Levels or rates.
+
+        Returns
+        -------
+        ndarray of shape (sample, output)
+        """
+        return weighted_sums(values, self.weight.astype(np.float64), self.gather)
+
+    @cached_property
+    def unrolled(self) -> ChargeLayer:
+        """The same layer with a column for each output neuron, and so without a gather."""
+        if self.gather is None:
+            return self
+        weight = np.zeros((self.n_inputs, self.n_outputs), np.int64)
+        position, row = np.nonzero(self.gather.index >= 0)
+        inputs = self.gather.index[position, row]
+        for column in range(self.n_columns):
+            outputs = column * self.n_positions + position
+            np.add.at(weight, (inputs, outputs), self.weight[row, column])
+        if np.abs(weight).max(initial=0) > WEIGHT_LIMIT:
+            raise CapacityError(
+                f"Layer {self.name!r} adds several weights for one input and output: unrolled, "
+                "they need more than 12 bits."
+            )
+        return replace(self, weight=weight.astype(np.int16), gather=None)
 
     @property
     def noisy(self) -> bool:
@@ -158,6 +210,7 @@ def charge_layer(
     rows: int = 0,
     cores: int = 1,
     always_on: int = 0,
+    gather: Gather | None = None,
 ) -> ChargeLayer:
     """Return a layer in whole quanta.
 
@@ -165,16 +218,18 @@ def charge_layer(
     ----------
     name : str
         The layer's name.
-    weight : ndarray of shape (input, output)
+    weight : ndarray of shape (row, column)
         Effective weights [V].
-    bias, threshold, initial : ndarray of shape (output,)
+    bias, threshold, initial : ndarray of shape (column,)
         Charge of every step, threshold and initial membrane [V on C_i].
-    scale : ndarray of shape (output,)
+    scale : ndarray of shape (column,)
         Worth of one output spike.
     neuron : SamplingNeuron
         Rails, kind of spikes, reset, leak and noise.
     rows, cores, always_on : int
         For energy accounts; see `ChargeLayer`.
+    gather : Gather, optional
+        Of a convolution: every position has the neurons of all columns.
 
     Raises
     ------
@@ -192,15 +247,16 @@ def charge_layer(
             f"One step of layer {name!r} can bring {step} quanta, but only {RAIL_LIMIT} fit. "
             "Split the layer."
         )
+    n_positions = 1 if gather is None else gather.n_positions
     return ChargeLayer(
         name=name,
         weight=q_weight.astype(np.int16),
-        bias=q_bias.astype(np.int32),
-        threshold=np.maximum(q_threshold, 1).astype(np.int32),
-        initial=q_initial.astype(np.int32),
+        bias=np.repeat(q_bias.astype(np.int32), n_positions),
+        threshold=np.repeat(np.maximum(q_threshold, 1).astype(np.int32), n_positions),
+        initial=np.repeat(q_initial.astype(np.int32), n_positions),
         rail=int(min(RAIL_LIMIT, neuron.v_rail / quantum)),
         quantum=quantum,
-        scale=np.asarray(scale, dtype=np.float64),
+        scale=np.repeat(np.asarray(scale, dtype=np.float64), n_positions),
         spikes=neuron.spikes,
         reset=neuron.reset,
         decay=neuron.decay(),
@@ -209,4 +265,5 @@ def charge_layer(
         rows=rows or 2 * weight.shape[0],
         cores=cores,
         always_on=always_on,
+        gather=gather,
     )

@@ -16,7 +16,7 @@ from spikeram.charge import ChargeLayer, charge_layer
 from spikeram.crossbar import Crossbar
 from spikeram.device import AbstractDevice
 from spikeram.energy import EnergyModel
-from spikeram.network import Dense, SpikingNetwork
+from spikeram.network import Layer, SpikingNetwork
 from spikeram.neuron import SamplingNeuron
 from spikeram.units import Second, Siemens, Volt, as_si
 from spikeram.write_verify import WriteVerify
@@ -100,9 +100,9 @@ class ProgrammedLayer:
         Cells given up by write-verify.
     n_bias : int
         Number of always-on rows.
-    unit : ndarray of shape (output,) [V]
+    unit : ndarray of shape (column,) [V]
         Nominal worth of one unit of activation on C_integ.
-    gain, offset : ndarray of shape (output,)
+    gain, offset : ndarray of shape (column,)
         Measured correction, ``z = gain * z_measured + offset`` in units of activation.
     """
 
@@ -116,7 +116,7 @@ class ProgrammedLayer:
     gain: NDArray[np.float64]
     offset: NDArray[np.float64]
 
-    def charge(self, layer: Dense, cores: int) -> ChargeLayer:
+    def charge(self, layer: Layer, cores: int) -> ChargeLayer:
         """Return this layer in charge quanta, for the thresholds of `layer`."""
         weight = self.crossbar.effective_weight
         n_inputs = weight.shape[0] - self.n_bias
@@ -133,6 +133,7 @@ class ProgrammedLayer:
             rows=2 * weight.shape[0],
             cores=cores,
             always_on=self.n_bias,
+            gather=layer.gather,
         )
 
 

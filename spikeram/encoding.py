@@ -94,9 +94,8 @@ def encode(
         Number of the first sample in the whole run: draws are addressed by it.
     """
     if encoding == "current":
-        charge = levels.astype(np.float64) @ layer.weight.astype(np.float64)
-        drive = np.rint(charge / LEVELS).astype(np.int32)
-        rows = steps * np.count_nonzero(levels, axis=1).astype(np.int64)
+        drive = np.rint(layer.sums(levels.astype(np.float64)) / LEVELS).astype(np.int32)
+        rows = steps * ((levels != 0) @ layer.reuse)
         return Stimulus(drive=drive, spikes=None, active_rows=rows)
     spikes = np.zeros((levels.shape[0], steps, levels.shape[1]), np.int8)
     if encoding == "rate":
@@ -109,5 +108,5 @@ def encode(
         raise ValueError(
             f"encoding expects one of {', '.join(get_args(Encoding))}, got {encoding!r}."
         )
-    rows = np.abs(spikes).sum(axis=(1, 2), dtype=np.int64)
+    rows = np.abs(spikes).sum(axis=1, dtype=np.int64) @ layer.reuse
     return Stimulus(drive=None, spikes=spikes, active_rows=rows)

@@ -17,8 +17,12 @@ Rows and columns that hold no weight cost nothing: their lines do not switch, th
 off. Word lines, input drivers and neurons of the core are counted; adding up the parts of a tall
 column, and moving spikes between cores, happens outside and is not.
 
-All crossbars work at once, each one step behind the one before. With L of them in a row the
-decision of the last is ready after :math:`(T + L - 1)\,t_{\text{step}}`.
+Fully connected crossbars work at once, each one step behind the one before. With L of them in a
+row the decision of the last is ready after :math:`(T + L - 1)\,t_{\text{step}}`. A crossbar that
+holds a convolution is used at one position after the other, T steps at each, so that no membrane
+has to be stored; the spike trains between layers are buffered. T is then T times the positions in
+the energies, and the layers follow each other: :math:`P\,T\,t_{\text{step}}` for P positions in
+all.
 """
 
 from __future__ import annotations
@@ -124,7 +128,7 @@ def energy(ds: xr.Dataset, model: str | EnergyModel = "neurram") -> xr.DataArray
     The energy of a sample is ``energy(ds).sum(["crossbar", "component"])``.
     """
     table = resolve(model)
-    steps = int(ds.attrs["steps"])
+    steps = int(ds.attrs["steps"]) * ds["positions"]
     across = np.ceil(ds["columns"] / table.core_columns)
     neurons = ds["columns"] * np.ceil(ds["cores"] / across)
     every_sample = xr.ones_like(ds["active_rows"], dtype=np.float64)
@@ -162,13 +166,17 @@ def latency(ds: xr.Dataset, model: str | EnergyModel = "neurram") -> xr.DataArra
     Returns
     -------
     xarray.DataArray of dims (trial,)
-        T + L - 1 steps for L crossbars that work at once, each one step behind its input;
-        the same for all samples.
+        T + L - 1 steps for L fully connected crossbars, or P T for P positions in all; the same
+        for all samples.
     """
     table = resolve(model)
-    steps = int(ds.attrs["steps"]) + ds.sizes["crossbar"] - 1
+    steps, positions = int(ds.attrs["steps"]), ds["positions"].values
+    if positions.max() == 1:
+        total = steps + positions.size - 1
+    else:
+        total = steps * int(positions.sum())
     return xr.DataArray(
-        np.full(ds.sizes["trial"], steps * table.step_time),
+        np.full(ds.sizes["trial"], total * table.step_time),
         dims=("trial",),
         coords={"trial": ds["trial"]},
         name="latency",

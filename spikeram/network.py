@@ -14,6 +14,7 @@ Bu et al., ICLR 2022; Rueckauer et al., Front. Neurosci. 11, 682 (2017).
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from pydantic import BaseModel
 
 from spikeram.charge import ChargeLayer, charge_layer
 from spikeram.files import Header, read_npz, take, write_npz
+from spikeram.gather import Gather, weighted_sums
 from spikeram.neuron import SamplingNeuron, Spikes
 from spikeram.units import Second
 
@@ -31,23 +33,27 @@ _VERSION = 1
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Dense:
-    """A fully connected layer of integrate-and-fire neurons.
+class Layer:
+    """A layer of integrate-and-fire neurons, fully connected or convolutional.
 
     Parameters
     ----------
     name : str
         The layer's name in tables and recordings.
-    weight : ndarray of shape (input, output)
-        Weights of the trained network.
-    bias : ndarray of shape (output,)
+    weight : ndarray of shape (row, column)
+        Weights of the trained network. Rows are inputs and columns neurons, unless there is a
+        `gather`.
+    bias : ndarray of shape (column,)
         Biases, after any calibration.
-    threshold : ndarray of shape (output,)
+    threshold : ndarray of shape (column,)
         Threshold, and worth of one spike, in the units of the activation; > 0.
     initial : float
         Membrane before the first step, as a share of the threshold.
     spikes : {"unipolar", "ternary"}
         Rectified layers fire +1 only; the output layer also fires -1.
+    gather : Gather or None
+        Of a convolution: its inputs at each row, position by position. A column is a channel,
+        and has a neuron at each position.
     """
 
     name: str
@@ -56,9 +62,10 @@ class Dense:
     threshold: NDArray[np.float64]
     initial: float = 0.5
     spikes: Spikes = "unipolar"
+    gather: Gather | None = None
 
     def __post_init__(self) -> None:
-        who = f"Dense layer {self.name!r}"
+        who = f"Layer {self.name!r}"
         if self.weight.ndim != 2 or 0 in self.weight.shape:
             raise ValueError(
                 f"{who} expects weights of shape (input, output) with at least one of each, "
@@ -75,16 +82,52 @@ class Dense:
                 raise ValueError(f"{who} expects finite values, got NaN or infinity in {name}.")
         if not np.all(self.threshold > 0):
             raise ValueError(f"{who} expects thresholds > 0, got {self.threshold.min():g}.")
+        if self.gather is not None and self.gather.n_rows != self.weight.shape[0]:
+            raise ValueError(
+                f"{who} expects a gather of {self.weight.shape[0]} rows, got {self.gather.n_rows}."
+            )
 
     @property
     def n_inputs(self) -> int:
         """Number of inputs."""
-        return int(self.weight.shape[0])
+        return int(self.weight.shape[0]) if self.gather is None else self.gather.n_inputs
+
+    @property
+    def n_columns(self) -> int:
+        """Number of columns: channels of a convolution, neurons otherwise."""
+        return int(self.weight.shape[1])
+
+    @property
+    def n_positions(self) -> int:
+        """Number of positions of a convolution; 1 otherwise."""
+        return 1 if self.gather is None else self.gather.n_positions
 
     @property
     def n_outputs(self) -> int:
         """Number of neurons."""
-        return int(self.weight.shape[1])
+        return self.n_columns * self.n_positions
+
+    @property
+    def worth(self) -> NDArray[np.float64]:
+        """What one spike of each neuron stands for, of shape (output,)."""
+        return np.repeat(self.threshold, self.n_positions)
+
+    def row_worth(self, worth: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return what a spike at each row stands for, from what it does at each input."""
+        return worth if self.gather is None else self.gather.row_values(worth)
+
+    def forward(self, activation: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return what the trained layer computes before rectification, (sample, output)."""
+        sums = weighted_sums(activation, self.weight, self.gather)
+        return sums + np.repeat(self.bias, self.n_positions)
+
+    def by_column(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return values of shape (sample, output) as (observation, column).
+
+        Each position of a convolution is an observation of its channel.
+        """
+        columns = values.reshape(values.shape[0], self.n_columns, self.n_positions)
+        return np.swapaxes(columns, 1, 2).reshape(-1, self.n_columns)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -93,7 +136,7 @@ class SpikingNetwork:
 
     Parameters
     ----------
-    layers : tuple of Dense
+    layers : tuple of Layer
         From input to output; the last one is read out and not rectified.
     input_scale : float
         Input value that full drive, or a spike in every step, stands for; > 0.
@@ -105,7 +148,7 @@ class SpikingNetwork:
         How the thresholds were chosen.
     """
 
-    layers: tuple[Dense, ...]
+    layers: tuple[Layer, ...]
     input_scale: float = 1.0
     steps: int | None = None
     classes: NDArray[np.generic] | None = None
@@ -142,21 +185,22 @@ class SpikingNetwork:
         """Return what one input spike of layer `n` stands for, of shape (input,)."""
         if n == 0:
             return np.full(self.n_inputs, self.input_scale)
-        return self.layers[n - 1].threshold
+        return self.layers[n - 1].worth
 
     def charge_layers(self) -> tuple[ChargeLayer, ...]:
         """Return the network on ideal hardware, in charge quanta; one unit is one volt."""
         return tuple(
             charge_layer(
                 layer.name,
-                layer.weight * self.worth(n)[:, np.newaxis],
+                layer.weight * layer.row_worth(self.worth(n))[:, np.newaxis],
                 bias=layer.bias,
                 threshold=layer.threshold,
                 initial=layer.initial * layer.threshold,
                 scale=layer.threshold,
                 neuron=SamplingNeuron(v_rail=math.inf, spikes=layer.spikes),
-                rows=2 * (layer.n_inputs + 1),
+                rows=2 * (layer.weight.shape[0] + 1),
                 always_on=1,
+                gather=layer.gather,
             )
             for n, layer in enumerate(self.layers)
         )
@@ -172,7 +216,7 @@ class SpikingNetwork:
         activation = self.checked_input(x)
         results = []
         for layer in self.layers:
-            z = activation @ layer.weight + layer.bias
+            z = layer.forward(activation)
             results.append(z)
             activation = np.maximum(z, 0.0)
         return results
@@ -204,7 +248,12 @@ class SpikingNetwork:
             steps=self.steps,
             method=self.method,
             layers=[
-                _LayerHeader(name=layer.name, initial=layer.initial, spikes=layer.spikes)
+                _LayerHeader(
+                    name=layer.name,
+                    initial=layer.initial,
+                    spikes=layer.spikes,
+                    gathered=None if layer.gather is None else layer.gather.n_inputs,
+                )
                 for layer in self.layers
             ],
         )
@@ -214,6 +263,8 @@ class SpikingNetwork:
         for n, layer in enumerate(self.layers):
             for name in ("weight", "bias", "threshold"):
                 arrays[f"{name}_{n}"] = getattr(layer, name)
+            if layer.gather is not None:
+                arrays[f"gather_{n}"] = layer.gather.index
         write_npz(path, header, arrays)
 
     @classmethod
@@ -227,13 +278,14 @@ class SpikingNetwork:
         """
         arrays, header = read_npz(path, _NetworkHeader, kind=_FORMAT, version=_VERSION)
         layers = tuple(
-            Dense(
+            Layer(
                 name=layer.name,
                 weight=take(arrays, f"weight_{n}", path),
                 bias=take(arrays, f"bias_{n}", path),
                 threshold=take(arrays, f"threshold_{n}", path),
                 initial=layer.initial,
                 spikes=layer.spikes,
+                gather=take_gather(arrays, n, layer.gathered, path),
             )
             for n, layer in enumerate(header.layers)
         )
@@ -246,10 +298,20 @@ class SpikingNetwork:
         )
 
 
+def take_gather(
+    arrays: Mapping[str, NDArray[np.generic]], n: int, n_inputs: int | None, path: str | Path
+) -> Gather | None:
+    """Return the gather of layer `n` in a file; None where `n_inputs` is."""
+    if n_inputs is None:
+        return None
+    return Gather(take(arrays, f"gather_{n}", path).astype(np.int32), n_inputs)
+
+
 class _LayerHeader(BaseModel, extra="forbid", strict=True):
     name: str
     initial: float
     spikes: Spikes
+    gathered: int | None = None
 
 
 class _NetworkHeader(Header):

@@ -21,7 +21,7 @@ from spikeram import registry
 from spikeram.chip import Chip, ProgrammedChip, ProgrammedLayer
 from spikeram.crossbar import Crossbar, column_maximum, conductance_from_weight
 from spikeram.errors import CapacityError
-from spikeram.network import Dense, SpikingNetwork
+from spikeram.network import Layer, SpikingNetwork
 from spikeram.seeds import Seed
 from spikeram.units import Quantity, Second, as_si
 from spikeram.write_verify import write_and_relax
@@ -84,7 +84,7 @@ def program(
 def _matrix(network: SpikingNetwork, n: int) -> NDArray[np.float64]:
     """Return layer `n` with its always-on rows, in units of activation for each spike."""
     layer = network.layers[n]
-    weight = layer.weight * network.worth(n)[:, np.newaxis]
+    weight = layer.weight * layer.row_worth(network.worth(n))[:, np.newaxis]
     # So many rows that a bias needs no larger a window than its column's weights. Columns of
     # silent neurons have hardly any weight: they do not count.
     share = float(np.quantile(np.abs(layer.bias) / column_maximum(weight), BIAS_QUANTILE))
@@ -93,7 +93,7 @@ def _matrix(network: SpikingNetwork, n: int) -> NDArray[np.float64]:
 
 
 def _program_layer(
-    layer: Dense,
+    layer: Layer,
     matrix: NDArray[np.float64],
     chip: Chip,
     *,
@@ -116,7 +116,6 @@ def _program_layer(
     )
     window = chip.g_max - chip.g_min
     unit = chip.neuron.gain * chip.v_read * window / (w_max * target.sum(axis=(0, 1)))
-    n_outputs = layer.n_outputs
     return ProgrammedLayer(
         crossbar=Crossbar(
             conductance=written.conductance,
@@ -128,10 +127,10 @@ def _program_layer(
         written=written.programmed,
         n_pulses=written.n_pulses,
         timed_out=written.timed_out,
-        n_bias=matrix.shape[0] - layer.n_inputs,
+        n_bias=matrix.shape[0] - layer.weight.shape[0],
         unit=unit,
-        gain=np.ones(n_outputs),
-        offset=np.zeros(n_outputs),
+        gain=np.ones(layer.n_columns),
+        offset=np.zeros(layer.n_columns),
     )
 
 

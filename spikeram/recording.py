@@ -22,6 +22,7 @@ variable                  dims                   meaning
 ``active_rows``           trial, crossbar        activations of pairs of word lines, bias included
 ``rows``                  crossbar               cells along one column
 ``columns``, ``cores``    crossbar               columns, and cores that hold them
+``positions``             crossbar               uses of a convolution's crossbar in each step, or 1
 ``layer``, ``unit``       neuron                 layer name, index within the layer
 ``window_start``          neuron                 start of the layer's window [s]
 ``step``                  step                   steps integrated, 1 to T
@@ -72,6 +73,7 @@ _DIMS: dict[str, tuple[str, ...]] = {
     "active_rows": ("trial", "crossbar"),
     "rows": ("crossbar",),
     "columns": ("crossbar",),
+    "positions": ("crossbar",),
     "cores": ("crossbar",),
 }
 _NUMBERS = ("dt", "steps", "duration", "t_start", "t_stop", "complete", "n_trials_requested")
@@ -166,7 +168,11 @@ def build(
         "output": (("trial", "step", "class"), np.asarray(output, dtype=np.float32)),
         "active_rows": (("trial", "crossbar"), np.asarray(active_rows, dtype=np.int64)),
         "rows": (("crossbar",), np.array([layer.rows for layer in layers], dtype=np.int64)),
-        "columns": (("crossbar",), np.array([layer.n_outputs for layer in layers], dtype=np.int64)),
+        "columns": (("crossbar",), np.array([layer.n_columns for layer in layers], dtype=np.int64)),
+        "positions": (
+            ("crossbar",),
+            np.array([layer.n_positions for layer in layers], dtype=np.int64),
+        ),
         "cores": (("crossbar",), np.array([layer.cores for layer in layers], dtype=np.int64)),
     }
     if record == "spikes":
@@ -260,6 +266,7 @@ def _described(ds: xr.Dataset) -> xr.Dataset:
         "active_rows": ("1", "activations of pairs of word lines"),
         "rows": ("1", "cells along one column"),
         "columns": ("1", "columns"),
+        "positions": ("1", "positions at which the crossbar is used in each step"),
         "cores": ("1", "cores that hold the crossbar"),
         "window_start": ("s", "start of the layer's window"),
         "step": ("1", "steps integrated"),
@@ -473,7 +480,16 @@ def _check_same_run(first: xr.Dataset, part: xr.Dataset) -> None:
                 f"concatenate expects recordings of one run, got {name} = {first.attrs[name]!r} "
                 f"and {part.attrs[name]!r}."
             )
-    for name in ("layer", "unit", "window_start", "crossbar", "rows", "columns", "cores"):
+    for name in (
+        "layer",
+        "unit",
+        "window_start",
+        "crossbar",
+        "rows",
+        "columns",
+        "positions",
+        "cores",
+    ):
         if not np.array_equal(first[name].values, part[name].values):
             raise RecordingError(f"concatenate expects the same {name} in all parts, got others.")
 
@@ -545,7 +561,7 @@ def _check_variables(ds: xr.Dataset) -> None:
         raise RecordingError(
             f"The recording says {ds.attrs['steps']} steps, but output has {ds.sizes['step']}."
         )
-    for name in ("row_size", "active_rows", "rows", "columns", "cores"):
+    for name in ("row_size", "active_rows", "rows", "columns", "positions", "cores"):
         if ds[name].dtype.kind not in "iu" or np.any(ds[name].values < 0):
             raise RecordingError(f"The recording expects counts >= 0 as {name!r}, got others.")
     if not np.all(np.isfinite(ds["output"].values)):

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 import spikeram.accessor  # noqa: F401  # registers recording.spk
 from spikeram import recording, registry
-from spikeram._kernels.crossbar import charge_of_spikes
+from spikeram._kernels.crossbar import charge_of_patches, charge_of_spikes
 from spikeram._kernels.neuron import integrate_batch, integrate_noisy_batch
 from spikeram.charge import ChargeLayer
 from spikeram.encoding import Encoding, Stimulus, encode, input_levels
@@ -321,6 +321,10 @@ def _charge(spikes: NDArray[np.int8], layer: ChargeLayer) -> NDArray[np.int32]:
     """Return the charge of each step: rows added where few spiked, a product where many did."""
     n_samples, steps, n_inputs = spikes.shape
     flat = spikes.reshape(-1, n_inputs)
+    if layer.gather is not None:
+        charge = np.empty((flat.shape[0], layer.n_columns, layer.n_positions), np.int32)
+        charge_of_patches(flat, layer.weight, *layer.gather.places, charge)
+        return charge.reshape(n_samples, steps, -1)
     product = layer.weight.size >= DENSE_SIZE and layer.exact_in_float32
     limit = int(DENSE_ACTIVITY * n_inputs) if product else n_inputs
     charge = np.empty((flat.shape[0], layer.n_outputs), np.int32)
@@ -334,8 +338,11 @@ def _charge(spikes: NDArray[np.int8], layer: ChargeLayer) -> NDArray[np.int32]:
 def _active_rows(
     activity: Activity, layers: Sequence[ChargeLayer], stimulus: Stimulus, steps: int
 ) -> NDArray[np.int64]:
-    before = [np.abs(s).sum(axis=(1, 2), dtype=np.int64) for s in activity.spikes[:-1]]
-    always = [layer.always_on * steps for layer in layers]
+    before = [
+        np.abs(spikes).sum(axis=1, dtype=np.int64) @ layer.reuse
+        for spikes, layer in zip(activity.spikes[:-1], layers[1:])
+    ]
+    always = [layer.always_on * layer.n_positions * steps for layer in layers]
     rows: NDArray[np.int64] = np.stack([stimulus.active_rows, *before], axis=1) + np.array(always)
     return rows
 

@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from spikeram.charge import ChargeLayer
 from spikeram.conversion import TrainedNetwork
-from spikeram.network import Dense, SpikingNetwork
+from spikeram.gather import after_average_pool, convolution, share_weights
+from spikeram.network import Layer, SpikingNetwork
 
 
 def trained(seed: int = 0, sizes: tuple[int, ...] = (6, 8, 5, 3)) -> TrainedNetwork:
@@ -21,13 +22,31 @@ def trained(seed: int = 0, sizes: tuple[int, ...] = (6, 8, 5, 3)) -> TrainedNetw
     )
 
 
+def convolutional(seed: int = 0) -> TrainedNetwork:
+    """Return two random convolutions, the second after an average pool, and a linear layer.
+
+    Inputs are (2, 6, 7) images; the layers have 4 x 6 x 7, 3 x 2 x 2 and 3 neurons.
+    """
+    rng = np.random.default_rng(seed)
+    first, size = convolution((2, 6, 7), (3, 3), padding=(1, 1))
+    pooled, _ = convolution((4, 3, 3), (2, 2))
+    second = after_average_pool(pooled, (4, *size), (2, 2), (2, 2))
+    taps = share_weights(rng.normal(0, 0.4, (16, 3)), 4)
+    return TrainedNetwork(
+        weights=(rng.normal(0, 0.3, (18, 4)), taps, rng.normal(0, 0.5, (12, 3))),
+        biases=tuple(rng.normal(0, 0.1, n) for n in (4, 3, 3)),
+        gathers=(first, second, None),
+        classes=np.arange(3),
+    )
+
+
 def inputs(seed: int, n_samples: int, n_inputs: int = 6) -> NDArray[np.float64]:
     return np.random.default_rng(seed).random((n_samples, n_inputs))
 
 
 def single(weight: float, bias: float, threshold: float, **options: object) -> SpikingNetwork:
     """Return a network of one neuron with one input."""
-    layer = Dense(
+    layer = Layer(
         name="only",
         weight=np.array([[weight]]),
         bias=np.array([bias]),

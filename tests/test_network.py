@@ -7,7 +7,7 @@ import pytest
 
 from spikeram.conversion import convert
 from spikeram.errors import FileFormatError
-from spikeram.network import Dense, SpikingNetwork
+from spikeram.network import Layer, SpikingNetwork
 
 from networks import inputs, single, trained
 
@@ -93,7 +93,7 @@ def test_files_that_are_no_network_are_refused(tmp_path, spoil, message):
 )
 def test_layers_that_do_not_fit_are_refused(weight, bias, threshold, message):
     with pytest.raises(ValueError, match=message):
-        Dense(name="x", weight=weight, bias=bias, threshold=threshold)
+        Layer(name="x", weight=weight, bias=bias, threshold=threshold)
 
 
 def test_layers_that_do_not_chain_are_refused():

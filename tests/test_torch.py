@@ -48,15 +48,18 @@ def test_every_layer_that_cannot_be_converted_is_named():
     text = str(caught.value)
     assert "1: Sigmoid is not supported" in text
     assert "3: LayerNorm is not supported" in text
-    assert "2: Linear follows Linear without a ReLU" in text
+    assert "2: Linear follows another layer without a ReLU" in text
     assert "followed by a ReLU" in text
 
 
 @pytest.mark.parametrize(
     ("layers", "message"),
     [
-        ([nn.ReLU()], "there is no Linear layer"),
-        ([nn.Linear(2, 2), nn.ReLU(), nn.ReLU(), nn.Linear(2, 2)], "2: ReLU does not follow"),
+        ([nn.ReLU()], "there is no layer with weights"),
+        (
+            [nn.Linear(2, 2), nn.ReLU(), nn.ReLU(), nn.Linear(2, 2)],
+            "2: ReLU does not follow",
+        ),
     ],
 )
 def test_chains_without_meaning_are_refused(layers, message):
@@ -73,6 +76,101 @@ def test_a_state_dictionary_is_read_from_its_file(tmp_path):
     path = tmp_path / "model.pt"
     torch.save(model().state_dict(), path)
     np.testing.assert_allclose(read(path).forward(X), from_torch(model()).forward(X))
+
+
+def images(n=20, shape=(2, 9, 8), seed=0):
+    return np.random.default_rng(seed).random((n, *shape))
+
+
+def conv_net(*, pool=None):
+    """Return a small network of convolutions with batch normalisation that has seen data."""
+    torch.manual_seed(1)
+    net = nn.Sequential(
+        nn.Conv2d(2, 4, 3, stride=(2, 1), padding=(1, 2)),
+        nn.BatchNorm2d(4),
+        nn.ReLU(),
+        *([pool] if pool else []),
+        nn.Conv2d(4, 5, (2, 3), dilation=(1, 1), bias=False),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.LazyLinear(3),
+        nn.BatchNorm1d(3),
+    )
+    net(torch.tensor(images(64), dtype=torch.float32))
+    return net.eval()
+
+
+def outputs(net, x):
+    with torch.no_grad():
+        return net.double()(torch.tensor(x)).numpy()
+
+
+@pytest.mark.parametrize(
+    "pool",
+    [None, nn.AvgPool2d(2), nn.AvgPool2d((2, 3), stride=(1, 2)), nn.AdaptiveAvgPool2d((5, 5))],
+    ids=["none", "average", "overlapping", "adaptive"],
+)
+def test_convolutions_pools_and_batch_norms_compute_the_same(pool):
+    net = conv_net(pool=pool)
+    network = from_torch(net, input_shape=(2, 9, 8))
+    np.testing.assert_allclose(network.forward(images()), outputs(net, images()), atol=1e-10)
+
+
+def test_a_pool_before_a_linear_layer_is_folded_into_it():
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Conv2d(2, 3, 2), nn.ReLU(), nn.AvgPool2d((2, 7)), nn.AvgPool2d((2, 1)), nn.Flatten(),
+        nn.Linear(6, 4),
+    )  # fmt: skip
+    network = from_torch(net, input_shape=(2, 9, 8))
+    np.testing.assert_allclose(network.forward(images()), outputs(net, images()), atol=1e-12)
+
+
+def test_dilated_and_strided_convolutions_compute_the_same():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(2, 3, 3, stride=2, padding=3, dilation=(2, 1)))
+    network = from_torch(net, input_shape=(2, 9, 8))
+    expected = outputs(net, images()).reshape(20, -1)
+    np.testing.assert_allclose(network.forward(images()), expected, atol=1e-12)
+
+
+def test_a_convolutional_network_decides_the_same_with_spikes():
+    x = images(80)
+    net = conv_net(pool=nn.AvgPool2d(2))
+    network = convert(net, x, steps=64)
+    assert [layer.name for layer in network.layers] == ["conv_1", "conv_2", "output"]
+    run = simulate(network, x, record="counts")
+    expected = outputs(net, x)
+    error = run["output"].isel(step=-1).values - expected
+    assert np.sqrt(np.mean(error**2)) < 0.05 * expected.std()
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ([nn.Conv2d(3, 2, 3)], "0: Conv2d expects 3 channels, got inputs of shape"),
+        ([nn.Conv2d(2, 2, 20)], "0: Conv2d A kernel that reaches over 20 pixels does not fit into"),
+        ([nn.Conv2d(2, 2, 3, groups=2)], "0: Conv2d with groups is not supported"),
+        ([nn.Conv2d(2, 2, 3, padding="same")], "expects padding by a number of zeros"),
+        (
+            [nn.Conv2d(2, 2, 3), nn.ReLU(), nn.MaxPool2d(2)],
+            r"2: MaxPool2d is not supported \(use AvgPool2d",
+        ),
+        ([nn.Conv2d(2, 2, 3), nn.BatchNorm2d(2)], r"training mode: call model.eval\(\) first"),
+        ([nn.Conv2d(2, 2, 3), nn.AvgPool2d(2)], "1: AvgPool2d stands before a ReLU"),
+        ([nn.Conv2d(2, 2, 3), nn.ReLU(), nn.AvgPool2d(2, padding=1)], "expects no padding"),
+        ([nn.Conv2d(2, 2, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(4)], "that divides 7 x 6"),
+        ([nn.Conv2d(2, 2, 3), nn.ReLU(), nn.BatchNorm2d(2).eval()], "does not directly follow"),
+    ],
+)
+def test_convolutions_that_cannot_be_converted_are_refused(layers, message):
+    with pytest.raises(ConversionError, match=message):
+        from_torch(nn.Sequential(*layers), input_shape=(2, 9, 8))
+
+
+def test_a_convolution_without_the_shape_of_its_input_is_refused():
+    with pytest.raises(ConversionError, match=r"needs the shape of its input.*not \(\)"):
+        from_torch(conv_net())
 
 
 class Evil:

@@ -82,6 +82,37 @@ def charge_of_spikes(spikes, weight, limit, out):
 
 
 @numba.njit(nogil=True, cache=True)
+def charge_of_patches(spikes, weight, start, position, row, out):
+    """Write the charge that each step's spikes bring at every position of a convolution.
+
+    A spike adds its rows where it stands: at ``position[n]`` it drives ``row[n]``, for n from
+    ``start[i]`` to ``start[i + 1]`` of input i. spikes (step, input) int8 in {-1, 0, 1}; weight
+    (row, column) int16; out (step, column, position) int32.
+    """
+    n_columns = weight.shape[1]
+    n_positions = out.shape[2]
+    charge = np.empty((n_positions, n_columns), np.int32)
+    for k in range(spikes.shape[0]):
+        charge[:] = 0
+        for i in range(spikes.shape[1]):
+            if spikes[k, i] > 0:
+                for n in range(start[i], start[i + 1]):
+                    target = charge[position[n]]
+                    source = weight[row[n]]
+                    for j in range(n_columns):
+                        target[j] += source[j]
+            elif spikes[k, i] < 0:
+                for n in range(start[i], start[i + 1]):
+                    target = charge[position[n]]
+                    source = weight[row[n]]
+                    for j in range(n_columns):
+                        target[j] -= source[j]
+        for j in range(n_columns):
+            for p in range(n_positions):
+                out[k, j, p] = charge[p, j]
+
+
+@numba.njit(nogil=True, cache=True)
 def scatter_spikes(indices, signs, n_inputs, weight, quantum, out):
     """Add the charge of spikes in a batch of samples to membranes in volts.
 
