@@ -1,7 +1,7 @@
 """MNIST: accuracy over time steps of converted networks, ideal and on programmed chips.
 
-Trains a perceptron and a convolutional network once (torch; weights are kept in a cache folder), and
-converts them without any re-training. Needs the four MNIST files in $SPIKERAM_DATA/mnist.
+Trains a perceptron and a convolutional network once (torch; weights are kept in a cache folder),
+and converts them without any re-training. Needs the four MNIST files in $SPIKERAM_DATA/mnist.
 
     python benchmarks/mnist.py --output mnist.json
 """
@@ -70,9 +70,9 @@ def trained(kind: str, folder: Path, cache: Path, epochs: int) -> TrainedNetwork
     optimiser = torch.optim.Adam(net.parameters())
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, total_steps=rounds)
     for _ in range(epochs):
-        for batch in torch.randperm(len(x))[: len(x) // 128 * 128].split(128):
+        for batch in torch.randperm(len(x))[: len(x) // 128 * 128].split(128):  # type: ignore[no-untyped-call]
             optimiser.zero_grad()
-            torch.nn.functional.cross_entropy(net(x[batch]), y[batch]).backward()
+            torch.nn.functional.cross_entropy(net(x[batch]), y[batch]).backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             schedule.step()
     network = from_torch(net.eval(), input_shape=(1, 28, 28))

@@ -21,7 +21,6 @@ from spikeram.gather import (
     as_pair,
     convolution,
     every_input,
-    share_weights,
 )
 
 _REMEDIES = {
@@ -178,7 +177,6 @@ class _Reader:
         for seen, kernel, stride in reversed(self.pools):
             if gather is not None:
                 gather = after_average_pool(gather, seen, kernel, stride)
-                weight = share_weights(weight, kernel[0] * kernel[1])
         self.pools = []
         self.weights.append(weight)
         self.gathers.append(gather)

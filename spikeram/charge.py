@@ -119,7 +119,9 @@ class ChargeLayer:
         -------
         ndarray of shape (sample, output)
         """
-        return weighted_sums(values, self.weight.astype(np.float64), self.gather)
+        # The weights are those of one spike; a row takes the mean of its taps.
+        taps = 1 if self.gather is None else self.gather.n_taps
+        return weighted_sums(values, self.weight.astype(np.float64) * taps, self.gather)
 
     @cached_property
     def unrolled(self) -> ChargeLayer:
@@ -127,8 +129,8 @@ class ChargeLayer:
         if self.gather is None:
             return self
         weight = np.zeros((self.n_inputs, self.n_outputs), np.int64)
-        position, row = np.nonzero(self.gather.index >= 0)
-        inputs = self.gather.index[position, row]
+        position, row, tap = np.nonzero(self.gather.index >= 0)
+        inputs = self.gather.index[position, row, tap]
         for column in range(self.n_columns):
             outputs = column * self.n_positions + position
             np.add.at(weight, (inputs, outputs), self.weight[row, column])

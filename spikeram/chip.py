@@ -124,7 +124,7 @@ class ProgrammedLayer:
         threshold = layer.threshold * unit
         return charge_layer(
             layer.name,
-            weight[:n_inputs],
+            weight[:n_inputs] / layer.n_taps,
             bias=weight[n_inputs:].sum(axis=0) + self.offset * unit,
             threshold=threshold,
             initial=layer.initial * threshold,

@@ -2,7 +2,8 @@ r"""Which inputs meet one small matrix at which place: convolution as gathered r
 
 A convolution is one matrix of shape (patch, channel), applied at every position of the output.
 `Gather` lists, for each position, the input that stands at each row of the matrix; nothing stands
-where the index is -1 (padding). On the chip the matrix is programmed once and positions follow
+where the index is -1 (padding). After an average pool several inputs share a row, each with an
+equal part of its drive. On the chip the matrix is programmed once and positions follow
 each other in time; unrolled, each output pixel has columns of its own. Outputs are numbered
 channel first: neuron ``channel * n_positions + position``.
 """
@@ -27,8 +28,8 @@ class Gather:
 
     Parameters
     ----------
-    index : int32 ndarray of shape (position, row)
-        Input at each row, or -1 for none.
+    index : int32 ndarray of shape (position, row, tap)
+        Inputs at each row, or -1 for none. A row is driven by the mean over its taps.
     n_inputs : int
         Number of inputs in all.
     """
@@ -38,9 +39,9 @@ class Gather:
 
     def __post_init__(self) -> None:
         index = np.ascontiguousarray(self.index, dtype=np.int32)
-        if index.ndim != 2 or 0 in index.shape:
+        if index.ndim != 3 or 0 in index.shape:
             raise ValueError(
-                f"Gather expects an index of shape (position, row) with at least one of each, "
+                f"Gather expects an index of shape (position, row, tap) with at least one of each, "
                 f"got {index.shape}."
             )
         if index.min() < -1 or index.max() >= self.n_inputs:
@@ -60,6 +61,11 @@ class Gather:
         """Number of rows of the matrix."""
         return int(self.index.shape[1])
 
+    @property
+    def n_taps(self) -> int:
+        """Number of inputs that share a row."""
+        return int(self.index.shape[2])
+
     @cached_property
     def reuse(self) -> NDArray[np.int64]:
         """At how many rows, over all positions, each input stands; shape (input,)."""
@@ -68,13 +74,15 @@ class Gather:
     @cached_property
     def places(self) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32]]:
         """Where each input stands: the start of its entries, their positions and their rows."""
-        position, row = np.nonzero(self.index >= 0)
-        order = np.argsort(self.index[position, row], kind="stable")
+        position, row, tap = np.nonzero(self.index >= 0)
+        order = np.argsort(self.index[position, row, tap], kind="stable")
         start = np.concatenate([[0], np.cumsum(self.reuse)])
         return start, position[order].astype(np.int32), row[order].astype(np.int32)
 
     def rows(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return what stands at each row, of shape (..., position, row); 0 where nothing does.
+        """Return the mean over the taps of each row, of shape (..., position, row).
+
+        Nothing, as in the padding, counts as 0.
 
         Parameters
         ----------
@@ -82,8 +90,14 @@ class Gather:
             One value for each input.
         """
         nothing = np.zeros((*values.shape[:-1], 1), values.dtype)
-        at_rows: NDArray[np.float64] = np.concatenate([values, nothing], axis=-1)[..., self.index]
-        return at_rows
+        with_nothing = np.concatenate([values, nothing], axis=-1)
+        if self.n_taps == 1:
+            at_rows: NDArray[np.float64] = with_nothing[..., self.index[..., 0]]
+            return at_rows
+        total: NDArray[np.float64] = sum(
+            with_nothing[..., self.index[..., tap]] for tap in range(self.n_taps)
+        )
+        return total / self.n_taps
 
     def row_values(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return one value for each row, where it is the same at every position.
@@ -97,11 +111,11 @@ class Gather:
         -------
         ndarray of shape (row,)
         """
-        first = np.argmax(self.index >= 0, axis=0)
-        inputs = self.index[first, np.arange(self.n_rows)]
-        found: NDArray[np.float64] = np.where(inputs >= 0, values[inputs], 0.0)
-        at_rows = np.where(self.index >= 0, values[self.index], found)
-        if not np.array_equal(at_rows, np.broadcast_to(found, at_rows.shape)):
+        by_row = np.swapaxes(self.index, 0, 1).reshape(self.n_rows, -1)
+        first = by_row[np.arange(self.n_rows), np.argmax(by_row >= 0, axis=1)]
+        found: NDArray[np.float64] = np.where(first >= 0, values[first], 0.0)
+        at_rows = np.where(by_row >= 0, values[by_row], found[:, np.newaxis])
+        if not np.array_equal(at_rows, np.broadcast_to(found[:, np.newaxis], at_rows.shape)):
             raise ValueError(
                 "Inputs that share a row of a convolution differ in what a spike is worth."
             )
@@ -162,7 +176,7 @@ def convolution(
     --------
     >>> gather, size = convolution((1, 3, 3), (2, 2))
     >>> size, gather.index[0].tolist()
-    ((2, 2), [0, 1, 3, 4])
+    ((2, 2), [[0], [1], [3], [4]])
     """
     channels = np.arange(shape[0])
     places, sizes = [], []
@@ -182,7 +196,7 @@ def convolution(
     x = places[1][np.newaxis, :, np.newaxis, np.newaxis, :]
     index = (channels[:, np.newaxis, np.newaxis] * shape[1] + y) * shape[2] + x
     inside = (y >= 0) & (y < shape[1]) & (x >= 0) & (x < shape[2])
-    index = np.where(inside, index, -1).reshape(sizes[0] * sizes[1], -1)
+    index = np.where(inside, index, -1).reshape(sizes[0] * sizes[1], -1, 1)
     return Gather(index.astype(np.int32), int(np.prod(shape))), (sizes[0], sizes[1])
 
 
@@ -191,8 +205,7 @@ def after_average_pool(
 ) -> Gather:
     """Return `gather` reaching through an average pool before it.
 
-    Averaging is linear: each row becomes as many rows as a pool has inputs, with the weight
-    shared out among them (see `share_weights`).
+    Averaging is linear: the inputs of a pool share the row of its output.
 
     Parameters
     ----------
@@ -206,24 +219,20 @@ def after_average_pool(
     one, size = convolution((1, *shape[1:]), kernel, stride=stride)
     pools = one.n_positions
     channel, place = np.divmod(np.maximum(gather.index, 0), pools)
-    inputs = channel[..., np.newaxis] * (shape[1] * shape[2]) + one.index[place]
+    inputs = channel[..., np.newaxis] * (shape[1] * shape[2]) + one.index[place, :, 0]
     index = np.where(gather.index[..., np.newaxis] >= 0, inputs, -1)
     if gather.n_inputs != shape[0] * pools:
         raise ValueError(
             f"The layer after the pool expects {gather.n_inputs} inputs, but the pool has "
             f"{shape[0]} x {size[0]} x {size[1]} outputs."
         )
-    return Gather(index.reshape(gather.n_positions, -1).astype(np.int32), int(np.prod(shape)))
-
-
-def share_weights(weight: NDArray[np.float64], taps: int) -> NDArray[np.float64]:
-    """Return weights of shape (row * taps, column): each row's weight shared among its taps."""
-    return np.repeat(weight, taps, axis=0) / taps
+    index = index.reshape(gather.n_positions, gather.n_rows, -1)
+    return Gather(index.astype(np.int32), int(np.prod(shape)))
 
 
 def every_input(n_inputs: int) -> Gather:
     """Return the gather of a fully connected layer: one position, each input at its own row."""
-    return Gather(np.arange(n_inputs, dtype=np.int32)[np.newaxis], n_inputs)
+    return Gather(np.arange(n_inputs, dtype=np.int32)[np.newaxis, :, np.newaxis], n_inputs)
 
 
 def as_pair(value: ArrayLike) -> Pair:

@@ -112,9 +112,15 @@ class Layer:
         """What one spike of each neuron stands for, of shape (output,)."""
         return np.repeat(self.threshold, self.n_positions)
 
-    def row_worth(self, worth: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return what a spike at each row stands for, from what it does at each input."""
-        return worth if self.gather is None else self.gather.row_values(worth)
+    @property
+    def n_taps(self) -> int:
+        """Number of inputs that share a row; 1 without an average pool before the layer."""
+        return 1 if self.gather is None else self.gather.n_taps
+
+    def row_weight(self, worth: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the weights of fully driven rows, given what a spike of each input stands for."""
+        at_rows = worth if self.gather is None else self.gather.row_values(worth)
+        return self.weight * at_rows[:, np.newaxis]
 
     def forward(self, activation: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return what the trained layer computes before rectification, (sample, output)."""
@@ -192,7 +198,7 @@ class SpikingNetwork:
         return tuple(
             charge_layer(
                 layer.name,
-                layer.weight * layer.row_worth(self.worth(n))[:, np.newaxis],
+                layer.row_weight(self.worth(n)) / layer.n_taps,
                 bias=layer.bias,
                 threshold=layer.threshold,
                 initial=layer.initial * layer.threshold,

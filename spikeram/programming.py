@@ -84,7 +84,7 @@ def program(
 def _matrix(network: SpikingNetwork, n: int) -> NDArray[np.float64]:
     """Return layer `n` with its always-on rows, in units of activation for each spike."""
     layer = network.layers[n]
-    weight = layer.weight * layer.row_worth(network.worth(n))[:, np.newaxis]
+    weight = layer.row_weight(network.worth(n))
     # So many rows that a bias needs no larger a window than its column's weights. Columns of
     # silent neurons have hardly any weight: they do not count.
     share = float(np.quantile(np.abs(layer.bias) / column_maximum(weight), BIAS_QUANTILE))

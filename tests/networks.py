@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from spikeram.charge import ChargeLayer
 from spikeram.conversion import TrainedNetwork
-from spikeram.gather import after_average_pool, convolution, share_weights
+from spikeram.gather import after_average_pool, convolution
 from spikeram.network import Layer, SpikingNetwork
 
 
@@ -31,9 +31,12 @@ def convolutional(seed: int = 0) -> TrainedNetwork:
     first, size = convolution((2, 6, 7), (3, 3), padding=(1, 1))
     pooled, _ = convolution((4, 3, 3), (2, 2))
     second = after_average_pool(pooled, (4, *size), (2, 2), (2, 2))
-    taps = share_weights(rng.normal(0, 0.4, (16, 3)), 4)
     return TrainedNetwork(
-        weights=(rng.normal(0, 0.3, (18, 4)), taps, rng.normal(0, 0.5, (12, 3))),
+        weights=(
+            rng.normal(0, 0.3, (18, 4)),
+            rng.normal(0, 0.4, (16, 3)),
+            rng.normal(0, 0.5, (12, 3)),
+        ),
         biases=tuple(rng.normal(0, 0.1, n) for n in (4, 3, 3)),
         gathers=(first, second, None),
         classes=np.arange(3),

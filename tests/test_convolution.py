@@ -97,6 +97,17 @@ def test_the_decoded_output_converges_to_the_trained_networks():
     assert error < 0.03
 
 
+def test_inputs_of_a_pool_share_one_row():
+    second = NETWORK.layers[1]
+    assert (second.weight.shape[0], second.n_taps) == (16, 4)
+    assert program(NETWORK, seed=0).layers[1].target.shape[1] == 16 + 1
+    # Three of four inputs at full rate drive the row at three quarters.
+    one = np.zeros((1, second.n_inputs))
+    one[0, second.gather.index[0, 0, :3]] = 1.0
+    z = second.forward(one)[0].reshape(3, 4)[:, 0] - second.bias
+    np.testing.assert_allclose(z, 0.75 * second.weight[0], atol=1e-12)
+
+
 def test_a_chip_holds_the_kernel_once_and_uses_it_at_every_position():
     chip = program(NETWORK, chip="ideal", seed=0)
     assert chip.layers[0].target.shape == (2, 18 + chip.layers[0].n_bias, 4)
@@ -158,7 +169,7 @@ def test_the_report_has_a_line_for_each_convolution():
 
 
 def test_unrolling_refuses_weights_that_add_up_beyond_twelve_bits():
-    gather = Gather(np.zeros((1, 2), np.int32), 1)
+    gather = Gather(np.zeros((1, 2, 1), np.int32), 1)
     layer = charge_layer(
         "twice",
         np.ones((2, 1)),
@@ -177,7 +188,7 @@ def test_geometries_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="reaches over 9 pixels does not fit into 6"):
         convolution((1, 6, 6), (9, 1))
     with pytest.raises(ValueError, match="indices from -1 to 3, got 0 to 4"):
-        Gather(np.array([[0, 4]]), 4)
+        Gather(np.array([[[0], [4]]]), 4)
     with pytest.raises(ValueError, match="expects 5 inputs, but the pool has 2 x 3 x 3 outputs"):
         after_average_pool(every_input(5), (2, 6, 6), (2, 2), (2, 2))
     with pytest.raises(
