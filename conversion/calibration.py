@@ -25,11 +25,17 @@ from numpy.typing import ArrayLike, NDArray
 from spikeram.charge import ChargeLayer
 from spikeram.chip import ProgrammedChip
 from spikeram.encoding import encode, input_levels
-from spikeram.network import SpikingNetwork
+from spikeram.network import SpikingNetwork, checked_steps
 from spikeram.simulation import clocked
 
 BIAS_ROUNDS = 2
 """Corrections of each rectified layer's biases."""
+
+BIAS_SAMPLES = 300
+"""Most samples that mean errors are measured on."""
+
+MIN_SAMPLES = 10
+"""Fewest samples for gain and offset."""
 
 GAIN_RANGE = (0.5, 2.0)
 """Gains outside are a column's failure, not its gain: they are held at the bound."""
@@ -47,7 +53,10 @@ def calibrate_bias(network: SpikingNetwork, x: ArrayLike, *, steps: int) -> Spik
     steps : int
         Number of steps T.
     """
+    steps = checked_steps(steps)
     values = network.checked_input(x)
+    # Mean errors need few samples; a stride takes them from all of the set, sorted or not.
+    values = values[:: -(-values.shape[0] // BIAS_SAMPLES)]
     targets = network.preactivations(values)
     layers = list(network.layers)
     levels = input_levels(values, network.input_scale)
@@ -77,15 +86,18 @@ def recalibrate(chip: ProgrammedChip, x: ArrayLike, *, steps: int | None = None)
     chip : ProgrammedChip
         A chip as programmed.
     x : array_like of shape (sample, input)
-        Calibration inputs; 100 to 300 serve, fewer than 10 for each column's two numbers do not.
+        Calibration inputs, at least 10; 100 to 300 serve.
     steps : int, optional
         Number of steps; by default what the network was converted for.
     """
     network = chip.network
     values = network.checked_input(x)
-    n_steps = steps or network.steps
-    if n_steps is None:
-        raise ValueError("The network was converted for any number of steps: give steps.")
+    n_steps = network.steps_or(steps)
+    if values.shape[0] < MIN_SAMPLES:
+        raise ValueError(
+            f"recalibrate expects at least {MIN_SAMPLES} samples to measure two numbers of each "
+            f"column, got {values.shape[0]}. Use 100 to 300."
+        )
     levels = input_levels(values, network.input_scale)
     ideal = network.charge_layers()
     cores = chip.cores

@@ -13,7 +13,7 @@ from spikeram.conversion.calibration import calibrate_bias
 from spikeram.conversion.importers import read
 from spikeram.conversion.trained import TrainedNetwork
 from spikeram.errors import ConversionError
-from spikeram.network import Layer, SpikingNetwork
+from spikeram.network import Layer, SpikingNetwork, checked_samples, checked_steps
 
 Method: TypeAlias = Literal["least_squares", "percentile"]
 
@@ -59,23 +59,23 @@ def convert(
     ['dense_1', 'output']
     """
     trained = read(model, input_shape=np.shape(calibration)[1:])
-    x = _checked_calibration(trained, calibration)
+    x = checked_samples(calibration, trained.n_inputs, "The calibration set")
     if method not in ("least_squares", "percentile"):
         raise ConversionError(f"method expects 'least_squares' or 'percentile', got {method!r}.")
     if steps is None and method == "least_squares":
         raise ConversionError("least_squares chooses thresholds for a number of steps: give steps.")
-    if steps is not None and (isinstance(steps, bool) or int(steps) != steps or steps < 1):
-        raise ConversionError(f"steps expects an integer >= 1, got {steps!r}.")
+    n_steps = None if steps is None else checked_steps(steps)
+    full_scale = float(np.max(np.abs(x))) or 1.0
     network = SpikingNetwork(
-        layers=_layers(trained, x, steps, method),
-        input_scale=float(np.max(np.abs(x))) or 1.0,
-        steps=steps,
+        layers=_layers(trained, x, full_scale, n_steps, method),
+        input_scale=full_scale,
+        steps=n_steps,
         classes=trained.classes,
         method=method,
     )
-    if method == "percentile" or steps is None:
+    if method == "percentile" or n_steps is None:
         return network
-    return calibrate_bias(network, x, steps=steps)
+    return calibrate_bias(network, x, steps=n_steps)
 
 
 @dataclass(frozen=True)
@@ -105,9 +105,7 @@ class LayerReport:
 
 def report(network: SpikingNetwork, x: ArrayLike, *, steps: int | None = None) -> list[LayerReport]:
     """Return, for each rectified layer, its threshold, clipping rate and expected error at T."""
-    n_steps = steps or network.steps
-    if n_steps is None:
-        raise ValueError("The network was converted for any number of steps: give steps.")
+    n_steps = network.steps_or(steps)
     rows = []
     for layer, z in zip(network.layers[:-1], network.preactivations(x)):
         activation = layer.by_column(np.maximum(z, 0.0))
@@ -126,10 +124,15 @@ def report(network: SpikingNetwork, x: ArrayLike, *, steps: int | None = None) -
 
 
 def _layers(
-    trained: TrainedNetwork, x: NDArray[np.float64], steps: int | None, method: Method
+    trained: TrainedNetwork,
+    x: NDArray[np.float64],
+    full_scale: float,
+    steps: int | None,
+    method: Method,
 ) -> tuple[Layer, ...]:
-    layers = []
+    layers: list[Layer] = []
     activation = x
+    worth = np.full(trained.n_inputs, full_scale)
     last = len(trained.weights) - 1
     for n, (weight, bias, gather) in enumerate(
         zip(trained.weights, trained.biases, trained.gathers)
@@ -146,30 +149,20 @@ def _layers(
         )
         z = layer.forward(activation)
         activation = np.maximum(z, 0.0)
-        if n == last:
-            # The output only counts charge: its threshold keeps the membrane within one spike.
-            chosen = thresholds.percentile(layer.by_column(np.abs(z)))
-        elif method == "least_squares" and steps is not None:
-            chosen = thresholds.least_squares(layer.by_column(activation), steps)
+        # The output only counts charge: its threshold keeps the membrane within one spike.
+        observed = layer.by_column(np.abs(z) if n == last else activation)
+        if not np.any(observed):
+            chosen = _largest_drive(layer, worth)
+        elif method == "least_squares" and steps is not None and n < last:
+            chosen = thresholds.least_squares(observed, steps)
         else:
-            chosen = thresholds.percentile(layer.by_column(activation))
+            chosen = thresholds.percentile(observed)
         layers.append(replace(layer, threshold=chosen))
+        worth = layers[-1].worth
     return tuple(layers)
 
 
-def _checked_calibration(trained: TrainedNetwork, calibration: ArrayLike) -> NDArray[np.float64]:
-    try:
-        x = np.asarray(calibration, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise ConversionError("The calibration set expects numbers, got something else.") from None
-    x = x.reshape(x.shape[0], -1) if x.ndim > 2 else x
-    if x.ndim != 2 or x.shape[1] != trained.n_inputs:
-        raise ConversionError(
-            f"The calibration set expects shape (sample, {trained.n_inputs}), as the network has "
-            f"{trained.n_inputs} inputs, got {np.shape(calibration)}."
-        )
-    if x.shape[0] == 0:
-        raise ConversionError("The calibration set expects at least one sample, got none.")
-    if not np.all(np.isfinite(x)):
-        raise ConversionError("The calibration set expects finite values, got NaN or infinity.")
-    return x
+def _largest_drive(layer: Layer, worth: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return what could excite each column at most: thresholds where calibration saw nothing."""
+    drive = np.abs(layer.row_weight(worth)).sum(axis=0) + np.abs(layer.bias)
+    return np.where(drive > 0, drive, float(drive.max()) or 1.0)

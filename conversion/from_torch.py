@@ -37,6 +37,7 @@ def from_torch(
     *,
     input_shape: tuple[int, ...] | None = None,
     classes: NDArray[np.generic] | None = None,
+    regression: bool = False,
 ) -> TrainedNetwork:
     """Return the trained network of a ``torch.nn.Sequential``.
 
@@ -51,6 +52,8 @@ def from_torch(
         Shape of one sample, (channel, y, x); needed where the model begins with a convolution.
     classes : ndarray, optional
         Labels of the outputs; by default 0, 1, 2 ...
+    regression : bool
+        Whether the outputs are values, and not those of a classifier.
 
     Raises
     ------
@@ -63,6 +66,11 @@ def from_torch(
         raise ConversionError(
             f"Of PyTorch, convert reads torch.nn.Sequential, got {type(model).__name__}."
         )
+    if type(model).forward is not nn.Sequential.forward:
+        raise ConversionError(
+            f"{type(model).__name__} has a forward of its own: only a Sequential that runs its "
+            "modules in order can be read."
+        )
     reader = _Reader(nn, tuple(input_shape or ()))
     modules = list(_flat(nn, model, ""))
     for n, (place, module) in enumerate(modules):
@@ -72,12 +80,16 @@ def from_torch(
         raise ConversionError(
             "This Sequential cannot be converted: " + "; ".join(reader.problems) + "."
         )
-    n_outputs = reader.weights[-1].shape[1]
+    labels = None
+    if not regression:
+        gather = reader.gathers[-1]
+        n_outputs = reader.weights[-1].shape[1] * (1 if gather is None else gather.n_positions)
+        labels = np.arange(max(n_outputs, 2)) if classes is None else np.asarray(classes)
     return TrainedNetwork(
         weights=tuple(reader.weights),
         biases=tuple(reader.biases),
         gathers=tuple(reader.gathers),
-        classes=np.arange(max(n_outputs, 2)) if classes is None else np.asarray(classes),
+        classes=labels,
     )
 
 
@@ -230,7 +242,8 @@ class _Reader:
 
 
 def _flat(nn: Any, model: Any, prefix: str) -> Iterator[tuple[str, Any]]:
-    for name, module in model.named_children():
+    # Not named_children(), which leaves out a module that stands twice.
+    for name, module in model._modules.items():
         if isinstance(module, nn.Sequential):
             yield from _flat(nn, module, f"{prefix}{name}.")
         else:

@@ -7,6 +7,7 @@ turn. Files are read without ever running code from them.
 from __future__ import annotations
 
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -69,13 +70,16 @@ def from_sklearn(model: Any) -> TrainedNetwork:
             f"{name} expects activation='relu', got {model.activation!r}, which has no rate-coded "
             "form. Train it with ReLU."
         )
+    if model.out_activation_ not in ("identity", "softmax", "logistic"):
+        raise ConversionError(
+            f"{name} expects an output activation that leaves decisions and values as they are, "
+            f"got {model.out_activation_!r}."
+        )
     classes = None
     if name == "MLPClassifier":
         classes = np.asarray(model.classes_)
         if model.out_activation_ == "logistic" and model.coefs_[-1].shape[1] > 1:
             raise ConversionError("A multilabel MLPClassifier cannot be converted: one label only.")
-        if classes.dtype == object:
-            classes = classes.astype(str)
     return TrainedNetwork(
         weights=tuple(np.asarray(w, np.float64) for w in model.coefs_),
         biases=tuple(np.asarray(b, np.float64) for b in model.intercepts_),
@@ -131,6 +135,11 @@ def _from_state_dict(path: Path) -> TrainedNetwork:
     )
     if not weights:
         raise ConversionError(f"{path} holds no Linear layer.")
+    warnings.warn(
+        f"{path} holds weights alone: ReLU is taken to stand between the layers, and nothing but "
+        "a softmax after the last.",
+        stacklevel=2,
+    )
     return TrainedNetwork(
         weights=weights, biases=biases, classes=np.arange(max(weights[-1].shape[1], 2))
     )

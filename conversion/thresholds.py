@@ -77,6 +77,6 @@ def expected_error(
 def _floored(
     threshold: NDArray[np.float64], activation: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    whole = float(np.percentile(activation, PERCENTILE))
+    whole = float(np.percentile(activation, PERCENTILE)) or float(activation.max())
     # A layer that is silent on all calibration data still needs a finite threshold.
     return np.maximum(threshold, FLOOR * whole if whole > 0 else 1.0)

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from spikeram.arrays import frozen
 from spikeram.errors import ConversionError
 from spikeram.files import Header, read_npz, take, write_npz
 from spikeram.gather import Gather, weighted_sums
-from spikeram.network import take_gather
+from spikeram.network import check_classes, take_gather
 
 _FORMAT = "spikeram-trained"
 _VERSION = 1
@@ -39,6 +40,12 @@ class TrainedNetwork:
     classes: NDArray[np.generic] | None = None
 
     def __post_init__(self) -> None:
+        for name in ("weights", "biases"):
+            values = getattr(self, name)
+            try:
+                object.__setattr__(self, name, tuple(frozen(value) for value in values))
+            except (TypeError, ValueError):
+                raise ConversionError(f"A trained network expects {name} of numbers.") from None
         if not self.gathers:
             object.__setattr__(self, "gathers", (None,) * len(self.weights))
         if not self.weights or not len(self.weights) == len(self.biases) == len(self.gathers):
@@ -50,6 +57,12 @@ class TrainedNetwork:
         for n, (weight, bias, gather) in enumerate(zip(self.weights, self.biases, self.gathers)):
             _check_layer(n, weight, bias, gather, n_inputs)
             n_inputs = weight.shape[1] * (1 if gather is None else gather.n_positions)
+        if self.classes is not None and n_inputs is not None:
+            labels = np.asarray(self.classes)
+            # Objects could hold anything; files hold plain values alone.
+            labels = labels.astype(str) if labels.dtype == object else labels
+            check_classes(labels, n_inputs)
+            object.__setattr__(self, "classes", labels)
 
     @property
     def n_inputs(self) -> int:

@@ -97,10 +97,10 @@ class SpikeAccessor:
         """See `spikeram.statistics.summary`."""
         return statistics.summary(self._ds)
 
-    def energy(self, model: str | EnergyModel = "neurram") -> xr.DataArray:
+    def energy(self, model: str | EnergyModel | None = None) -> xr.DataArray:
         """See `spikeram.energy.energy`."""
         return energy.energy(self._ds, model)
 
-    def latency(self, model: str | EnergyModel = "neurram") -> xr.DataArray:
+    def latency(self, model: str | EnergyModel | None = None) -> xr.DataArray:
         """See `spikeram.energy.latency`."""
         return energy.latency(self._ds, model)

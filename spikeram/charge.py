@@ -22,6 +22,8 @@ from spikeram.neuron import Reset, SamplingNeuron, Spikes
 WEIGHT_LIMIT = 2047
 """Largest magnitude of an effective weight, in quanta: 12 bits with sign."""
 
+_SMALLEST = 2.0**-900
+
 RAIL_LIMIT = 2**30
 """Largest membrane magnitude, and largest charge of one step, in quanta: int32 never wraps."""
 
@@ -178,8 +180,10 @@ def quantum_of(weight: ArrayLike) -> float:
     largest = float(np.max(np.abs(weight), initial=0.0))
     if not math.isfinite(largest):
         raise ValueError("Effective weights must be finite.")
-    # Where no weight differs from zero any quantum serves; 2**-22 V is that of a full array.
-    return 2.0 ** -math.floor(math.log2(WEIGHT_LIMIT / largest)) if largest > 0 else 2.0**-22
+    if largest < _SMALLEST:
+        # Where no weight differs from zero any quantum serves; 2**-22 V is that of a full array.
+        return 2.0**-22
+    return 2.0 ** -math.floor(math.log2(WEIGHT_LIMIT / largest))
 
 
 def quantise(volts: ArrayLike, quantum: float, limit: int, what: str) -> NDArray[np.int64]:
@@ -238,7 +242,8 @@ def charge_layer(
     CapacityError
         If a value does not fit its range; nothing ever wraps around later.
     """
-    quantum = quantum_of(weight)
+    # A layer without weights takes its quantum from its thresholds.
+    quantum = quantum_of(weight if np.any(weight) else threshold)
     q_weight = quantise(weight, quantum, WEIGHT_LIMIT, f"A weight of layer {name!r}")
     q_bias = quantise(bias, quantum, RAIL_LIMIT, f"The bias of layer {name!r}")
     q_threshold = quantise(threshold, quantum, RAIL_LIMIT, f"The threshold of layer {name!r}")
@@ -252,7 +257,7 @@ def charge_layer(
     n_positions = 1 if gather is None else gather.n_positions
     return ChargeLayer(
         name=name,
-        weight=q_weight.astype(np.int16),
+        weight=q_weight.astype(np.int16, order="C"),
         bias=np.repeat(q_bias.astype(np.int32), n_positions),
         threshold=np.repeat(np.maximum(q_threshold, 1).astype(np.int32), n_positions),
         initial=np.repeat(q_initial.astype(np.int32), n_positions),

@@ -7,11 +7,12 @@ conductance window and its own normalisation by the sum of conductances.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spikeram import registry
 from spikeram.charge import ChargeLayer, charge_layer
 from spikeram.crossbar import Crossbar
 from spikeram.device import AbstractDevice
@@ -30,8 +31,8 @@ class Chip:
     ----------
     name : str
         The chip's name.
-    device : AbstractDevice
-        The RRAM cell.
+    device : AbstractDevice or str
+        The RRAM cell, or the name of a published one.
     neuron : SamplingNeuron
         The neuron at the end of each column.
     energy : EnergyModel
@@ -64,15 +65,16 @@ class Chip:
     def __post_init__(self) -> None:
         for name, unit in (("g_min", "S"), ("g_max", "S"), ("v_read", "V")):
             object.__setattr__(self, name, as_si(getattr(self, name), unit, f"Chip.{name}"))
+        if isinstance(self.device, str):
+            object.__setattr__(self, "device", registry.lookup("devices", self.device)())
         if not 0 <= self.g_min < self.g_max:
             raise ValueError(
                 f"Chip expects 0 <= g_min < g_max, got {self.g_min} and {self.g_max} S."
             )
         for name, least in (("rounds", 0), ("n_cores", 1), ("rows", 2), ("columns", 1)):
-            if getattr(self, name) < least:
-                raise ValueError(
-                    f"Chip.{name} expects a count >= {least}, got {getattr(self, name)}."
-                )
+            count = getattr(self, name)
+            if isinstance(count, bool) or not isinstance(count, int) or count < least:
+                raise ValueError(f"Chip.{name} expects a count >= {least}, got {count!r}.")
 
     @property
     def pairs(self) -> int:
@@ -153,6 +155,8 @@ class ProgrammedChip:
         Time between programming and read-out [s].
     seed : str
         Where the chip's random cells came from.
+    index : int
+        Number of the chip among those of its seed.
     recalibrated : bool
         Whether gain and offset of each column were measured.
     """
@@ -162,12 +166,26 @@ class ProgrammedChip:
     layers: tuple[ProgrammedLayer, ...]
     delay: Second
     seed: str
+    index: int = 0
     recalibrated: bool = False
 
     @property
     def dt(self) -> Second:
         """Duration of one step [s]."""
         return self.chip.neuron.dt
+
+    @property
+    def provenance(self) -> dict[str, object]:
+        """What a recording says about what was run, with the energies of the chip's parts."""
+        return {
+            **self.network.provenance,
+            "chip": self.chip.name,
+            "chip_seed": self.seed,
+            "chip_index": self.index,
+            "delay_s": self.delay,
+            "recalibrated": self.recalibrated,
+            "energy_model": asdict(self.chip.energy),
+        }
 
     @property
     def cores(self) -> tuple[int, ...]:

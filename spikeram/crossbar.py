@@ -21,6 +21,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from spikeram.arrays import frozen
 from spikeram.charge import ChargeLayer, charge_layer
 from spikeram.neuron import SamplingNeuron
 from spikeram.units import Quantity, Siemens, Volt, as_si
@@ -121,7 +122,7 @@ class Crossbar:
     direction: Literal["forward", "backward"] = "forward"
 
     def __post_init__(self) -> None:
-        g = np.asarray(self.conductance, dtype=np.float64)
+        g = frozen(self.conductance)
         if g.ndim != 3 or g.shape[0] != 2 or 0 in g.shape:
             raise ValueError(
                 f"Crossbar expects conductances of shape (2, row, column), none of them 0, "
@@ -140,9 +141,7 @@ class Crossbar:
             raise ValueError(
                 f"Crossbar.direction expects 'forward' or 'backward', got {self.direction!r}."
             )
-        view = g.view()
-        view.flags.writeable = False
-        object.__setattr__(self, "conductance", view)
+        object.__setattr__(self, "conductance", g)
         object.__setattr__(self, "v_read", v_read)
 
     @classmethod
@@ -255,7 +254,7 @@ class Crossbar:
             initial=np.zeros(n),
             scale=np.ones(n),
             neuron=self.neuron,
-            rows=2 * self.conductance.shape[1],
+            rows=2 * self.shape[0] if self.direction == "forward" else self.shape[0],
             cores=len(self.segments),
         )
 

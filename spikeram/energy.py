@@ -27,6 +27,7 @@ all.
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass
 
@@ -34,6 +35,7 @@ import numpy as np
 import xarray as xr
 
 from spikeram import registry
+from spikeram.recording import INPUT
 from spikeram.units import Joule, Second, as_si
 
 COMPONENTS = ("word_lines", "input_pulses", "sample", "integrate", "compare")
@@ -108,15 +110,16 @@ class EnergyModel:
         return self.word_lines + pulses + self.core_columns * neuron
 
 
-def energy(ds: xr.Dataset, model: str | EnergyModel = "neurram") -> xr.DataArray:
+def energy(ds: xr.Dataset, model: str | EnergyModel | None = None) -> xr.DataArray:
     """Return the energy of each sample in each crossbar [J].
 
     Parameters
     ----------
     ds : xarray.Dataset
         A recording.
-    model : str or EnergyModel
-        What a core costs, or the name of a chip.
+    model : str or EnergyModel, optional
+        What a core costs, or the name of a chip. By default the chip that ran, and for an ideal
+        network the NeuRRAM chip, as if it had.
 
     Returns
     -------
@@ -127,10 +130,10 @@ def energy(ds: xr.Dataset, model: str | EnergyModel = "neurram") -> xr.DataArray
     --------
     The energy of a sample is ``energy(ds).sum(["crossbar", "component"])``.
     """
-    table = resolve(model)
+    table = resolve(model, ds)
     steps = int(ds.attrs["steps"]) * ds["positions"]
     across = np.ceil(ds["columns"] / table.core_columns)
-    neurons = ds["columns"] * np.ceil(ds["cores"] / across)
+    neurons = ds["columns"] * np.ceil(ds["rows"] / table.core_rows)
     every_sample = xr.ones_like(ds["active_rows"], dtype=np.float64)
     parts = [
         every_sample * (steps * across * ds["rows"] / table.core_rows * table.word_lines),
@@ -153,15 +156,15 @@ def energy(ds: xr.Dataset, model: str | EnergyModel = "neurram") -> xr.DataArray
     )
 
 
-def latency(ds: xr.Dataset, model: str | EnergyModel = "neurram") -> xr.DataArray:
+def latency(ds: xr.Dataset, model: str | EnergyModel | None = None) -> xr.DataArray:
     """Return the time from the first step to the decision of each sample [s].
 
     Parameters
     ----------
     ds : xarray.Dataset
         A recording.
-    model : str or EnergyModel
-        What a core costs, or the name of a chip.
+    model : str or EnergyModel, optional
+        As for `energy`.
 
     Returns
     -------
@@ -169,12 +172,14 @@ def latency(ds: xr.Dataset, model: str | EnergyModel = "neurram") -> xr.DataArra
         T + L - 1 steps for L fully connected crossbars, or P T for P positions in all; the same
         for all samples.
     """
-    table = resolve(model)
+    table = resolve(model, ds)
     steps, positions = int(ds.attrs["steps"]), ds["positions"].values
     if positions.max() == 1:
         total = steps + positions.size - 1
     else:
         total = steps * int(positions.sum())
+    # Encoded input spikes take one step to reach the first crossbar.
+    total += int(np.any(ds["layer"].values == INPUT))
     return xr.DataArray(
         np.full(ds.sizes["trial"], total * table.step_time),
         dims=("trial",),
@@ -184,8 +189,15 @@ def latency(ds: xr.Dataset, model: str | EnergyModel = "neurram") -> xr.DataArra
     )
 
 
-def resolve(model: str | EnergyModel) -> EnergyModel:
-    """Return the energy model itself, or that of the chip with this name.
+def resolve(model: str | EnergyModel | None, ds: xr.Dataset | None = None) -> EnergyModel:
+    """Return the energy model that is meant.
+
+    Parameters
+    ----------
+    model : str, EnergyModel or None
+        A model itself, the name of a chip, or None for that of the recording.
+    ds : xarray.Dataset, optional
+        A recording, which names the energies of the chip that ran.
 
     Raises
     ------
@@ -194,9 +206,14 @@ def resolve(model: str | EnergyModel) -> EnergyModel:
     """
     if isinstance(model, EnergyModel):
         return model
-    found = getattr(registry.lookup("chips", model)(), "energy", None)
+    if model is None and ds is not None:
+        recorded = json.loads(ds.attrs["provenance"]).get("energy_model")
+        if recorded is not None:
+            return EnergyModel(**recorded)
+    name = model or "neurram"
+    found = getattr(registry.lookup("chips", name)(), "energy", None)
     if not isinstance(found, EnergyModel):
         raise ValueError(
-            f"The chip {model!r} has no energy model. Pass a spikeram.energy.EnergyModel."
+            f"The chip {name!r} has no energy model. Pass a spikeram.energy.EnergyModel."
         )
     return found

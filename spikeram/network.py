@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel
 
+from spikeram.arrays import frozen
 from spikeram.charge import ChargeLayer, charge_layer
 from spikeram.files import Header, read_npz, take, write_npz
 from spikeram.gather import Gather, weighted_sums
@@ -66,6 +67,8 @@ class Layer:
 
     def __post_init__(self) -> None:
         who = f"Layer {self.name!r}"
+        for name in ("weight", "bias", "threshold"):
+            object.__setattr__(self, name, frozen(getattr(self, name)))
         if self.weight.ndim != 2 or 0 in self.weight.shape:
             raise ValueError(
                 f"{who} expects weights of shape (input, output) with at least one of each, "
@@ -169,6 +172,13 @@ class SpikingNetwork:
                     f"Layer {after.name!r} expects {after.n_inputs} inputs, but layer "
                     f"{before.name!r} has {before.n_outputs} outputs."
                 )
+        names = [layer.name for layer in self.layers]
+        if len(set(names)) < len(names):
+            raise ValueError(f"SpikingNetwork expects layers of different names, got {names}.")
+        if self.classes is not None:
+            check_classes(self.classes, self.layers[-1].n_outputs)
+        if self.steps is not None:
+            object.__setattr__(self, "steps", checked_steps(self.steps))
         if not 0 < self.input_scale < math.inf:
             raise ValueError(f"input_scale expects a number > 0, got {self.input_scale}.")
 
@@ -186,6 +196,22 @@ class SpikingNetwork:
     def dt(self) -> Second:
         """Duration of one step [s]: that of the published chip's, so that rates compare."""
         return SamplingNeuron().dt
+
+    @property
+    def index(self) -> int:
+        """Number of the chip, by which noise is addressed: that of ideal hardware is 0."""
+        return 0
+
+    @property
+    def provenance(self) -> dict[str, object]:
+        """What a recording says about what was run."""
+        return {"chip": "none", "method": self.method, "converted_for_steps": self.steps}
+
+    def steps_or(self, steps: int | None) -> int:
+        """Return `steps`, or where it is None the number the network was converted for."""
+        if steps is None and self.steps is None:
+            raise ValueError("The network was converted for any number of steps: give steps.")
+        return checked_steps(self.steps if steps is None else steps)
 
     def worth(self, n: int) -> NDArray[np.float64]:
         """Return what one input spike of layer `n` stands for, of shape (input,)."""
@@ -205,6 +231,7 @@ class SpikingNetwork:
                 scale=layer.threshold,
                 neuron=SamplingNeuron(v_rail=math.inf, spikes=layer.spikes),
                 rows=2 * (layer.weight.shape[0] + 1),
+                cores=0,
                 always_on=1,
                 gather=layer.gather,
             )
@@ -229,21 +256,7 @@ class SpikingNetwork:
 
     def checked_input(self, x: ArrayLike) -> NDArray[np.float64]:
         """Return `x` as floats of shape (sample, input), or say what is wrong with it."""
-        try:
-            values = np.asarray(x, dtype=np.float64)
-        except (TypeError, ValueError):
-            raise ValueError("The input expects numbers, got something else.") from None
-        if values.ndim > 2:
-            values = values.reshape(values.shape[0], -1)
-        if values.ndim != 2 or values.shape[1] != self.n_inputs:
-            raise ValueError(
-                f"The network expects inputs of shape (sample, {self.n_inputs}), got {np.shape(x)}."
-            )
-        if values.shape[0] == 0:
-            raise ValueError("The input expects at least one sample, got none.")
-        if not np.all(np.isfinite(values)):
-            raise ValueError("The input expects finite values, got NaN or infinity.")
-        return values
+        return checked_samples(x, self.n_inputs, "The input")
 
     def save(self, path: str | Path) -> None:
         """Write the network to an ``.npz`` file: plain arrays and one JSON header."""
@@ -301,6 +314,52 @@ class SpikingNetwork:
             steps=header.steps,
             classes=arrays.get("classes"),
             method=header.method,
+        )
+
+
+def checked_samples(x: ArrayLike, n_inputs: int, what: str) -> NDArray[np.float64]:
+    """Return samples as floats of shape (sample, input), or say what is wrong with them.
+
+    Parameters
+    ----------
+    x : array_like of shape (sample, ...)
+        Samples; axes after the first are flattened.
+    n_inputs : int
+        Number of inputs of the network.
+    what : str
+        What the samples are, for the message.
+    """
+    try:
+        if np.iscomplexobj(x):
+            raise TypeError
+        values = np.asarray(x, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"{what} expects real numbers, got something else.") from None
+    if values.ndim < 2 or math.prod(values.shape[1:]) != n_inputs:
+        raise ValueError(
+            f"{what} expects shape (sample, {n_inputs}), as the network has {n_inputs} inputs, "
+            f"got {values.shape}."
+        )
+    if values.shape[0] == 0:
+        raise ValueError(f"{what} expects at least one sample, got none.")
+    if not np.all(np.isfinite(values)):
+        raise ValueError(f"{what} expects finite values, got NaN or infinity.")
+    return values.reshape(values.shape[0], -1)
+
+
+def checked_steps(steps: object) -> int:
+    """Return a number of time steps, or say what is wrong with it."""
+    if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 1:
+        raise ValueError(f"steps expects an integer >= 1, got {steps!r}.")
+    return int(steps)
+
+
+def check_classes(classes: NDArray[np.generic], n_outputs: int) -> None:
+    """Refuse labels that do not fit the outputs: one for each, or two for a single one."""
+    expected = max(n_outputs, 2)
+    if classes.shape != (expected,):
+        raise ValueError(
+            f"A classifier of {n_outputs} outputs expects {expected} classes, got {classes.shape}."
         )
 
 

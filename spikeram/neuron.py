@@ -93,6 +93,11 @@ class SamplingNeuron:
                     f"SamplingNeuron.{name} expects a value {rule}, got {value} {unit}."
                 )
             object.__setattr__(self, name, value)
+        if self.threshold > self.v_rail:
+            raise ValueError(
+                f"SamplingNeuron.threshold expects a voltage within the rails of {self.v_rail} V, "
+                f"got {self.threshold} V: the neuron could never fire."
+            )
         if self.leak is not None:
             leak = as_si(self.leak, "s", "SamplingNeuron.leak")
             if not leak > 0:

@@ -65,7 +65,14 @@ def program(
     CapacityError
         If the network needs more cores than the chip has.
     """
+    if not isinstance(network, SpikingNetwork):
+        raise TypeError(
+            f"program expects a SpikingNetwork, got {type(network).__name__}. Convert a trained "
+            "network first: spikeram.convert(model, calibration)."
+        )
     chosen = registry.lookup("chips", chip)() if isinstance(chip, str) else chip
+    if not isinstance(chosen, Chip):
+        raise TypeError(f"chip expects a Chip or the name of one, got {type(chip).__name__}.")
     time = as_si(delay, "s", "delay")
     n_rounds = chosen.rounds if rounds is None else rounds
     matrices = [_matrix(network, n) for n in range(len(network.layers))]
@@ -77,7 +84,7 @@ def program(
         for n, (layer, matrix) in enumerate(zip(network.layers, matrices))
     )
     return ProgrammedChip(
-        network=network, chip=chosen, layers=layers, delay=time, seed=f"{seed}/{index}"
+        network=network, chip=chosen, layers=layers, delay=time, seed=str(seed), index=index
     )
 
 

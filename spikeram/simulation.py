@@ -32,7 +32,10 @@ from spikeram.units import Second
 Decoding: TypeAlias = Literal["membrane", "counts"]
 
 SAMPLES_AT_A_TIME = 64
-"""Samples simulated between two updates of the progress; results do not depend on it."""
+"""Most samples simulated between two updates of the progress; results do not depend on it."""
+
+BATCH_BYTES = 2**27
+"""Size of the spike trains of one batch, which bounds its samples where T is large."""
 
 DENSE_ACTIVITY = 0.25
 """Share of active inputs above which one matrix product beats adding rows (see benchmarks)."""
@@ -54,6 +57,14 @@ class Model(Protocol):
     def dt(self) -> Second:
         """Duration of one step [s]."""
 
+    @property
+    def index(self) -> int:
+        """Number of the chip: noise is addressed by it."""
+
+    @property
+    def provenance(self) -> dict[str, object]:
+        """What a recording says about what was run."""
+
     def charge_layers(self) -> tuple[ChargeLayer, ...]:
         """Return the layers in charge quanta."""
 
@@ -64,7 +75,7 @@ def simulate(
     *,
     steps: int | None = None,
     encoding: Encoding = "current",
-    decoding: Decoding = "membrane",
+    decoding: Decoding | None = None,
     engine: str = "clocked",
     seed: Seed | None = None,
     record: Literal["spikes", "counts"] = "spikes",
@@ -83,8 +94,9 @@ def simulate(
         for.
     encoding : {"current", "rate", "poisson"}
         How inputs enter; see `spikeram.encoding.encode`.
-    decoding : {"membrane", "counts"}
-        Read the output layer's whole charge, or its spikes alone.
+    decoding : {"membrane", "counts"}, optional
+        Read the output layer's whole charge, or its spikes alone. By default the charge, where
+        it adds up: with reset by subtraction and no leak.
     engine : {"clocked", "brian2"} or another registered name
         Every engine gives the same spikes, to the bit.
     seed : int or numpy.random.SeedSequence, optional
@@ -105,28 +117,28 @@ def simulate(
     SimulationInterrupted
         On Ctrl-C, holding the recording of the samples that were finished.
     """
-    network = model.network
-    n_steps = _checked_steps(steps if steps is not None else network.steps)
-    if decoding not in ("membrane", "counts"):
-        raise ValueError(f"decoding expects 'membrane' or 'counts', got {decoding!r}.")
+    network = _network_of(model)
+    n_steps = network.steps_or(steps)
     if record not in ("spikes", "counts"):
         raise ValueError(f"record expects 'spikes' or 'counts', got {record!r}.")
     layers = model.charge_layers()
+    decoded_by = _checked_decoding(decoding, layers[-1])
     run = registry.lookup("engines", engine)
-    keys = _noise_keys(layers, seed)
+    keys = _noise_keys(layers, seed, model.index)
     levels = input_levels(network.checked_input(x), network.input_scale)
     provenance = {
         "engine": engine,
         "encoding": encoding,
-        "decoding": decoding,
+        "decoding": decoded_by,
         "seed": str(seed),
-        "method": network.method,
+        **model.provenance,
     }
     n_samples = levels.shape[0]
+    at_a_time = _batch_size(layers, n_steps)
     parts: list[xr.Dataset] = []
     try:
-        for first in range(0, n_samples, SAMPLES_AT_A_TIME):
-            some = levels[first : first + SAMPLES_AT_A_TIME]
+        for first in range(0, n_samples, at_a_time):
+            some = levels[first : first + at_a_time]
             stimulus = encode(
                 some, layers[0], steps=n_steps, encoding=encoding, seed=seed, first_sample=first
             )
@@ -144,7 +156,7 @@ def simulate(
                     layers,
                     steps=n_steps,
                     dt=model.dt,
-                    output=decode(activity, layers[-1], decoding),
+                    output=decode(activity, layers[-1], decoded_by),
                     active_rows=_active_rows(activity, layers, stimulus, n_steps),
                     first_trial=first,
                     has_input=stimulus.spikes is not None,
@@ -154,9 +166,9 @@ def simulate(
             )
             if progress is not None:
                 progress(first + some.shape[0], n_samples)
+        return _joined(parts, n_samples, network)
     except KeyboardInterrupt:
         raise SimulationInterrupted(_joined(parts, n_samples, network) if parts else None) from None
-    return _joined(parts, n_samples, network)
 
 
 def clocked(
@@ -246,7 +258,7 @@ def membrane(
     DataArray of dims (step, neuron) [V]
         Membranes on the integration capacitor after each step's reset.
     """
-    n_steps = _checked_steps(steps if steps is not None else model.network.steps)
+    n_steps = _network_of(model).steps_or(steps)
     layers = model.charge_layers()
     if not 0 <= layer < len(layers):
         raise ValueError(f"layer expects a number from 0 to {len(layers) - 1}, got {layer}.")
@@ -255,7 +267,7 @@ def membrane(
     )
     drive = encode(levels, layers[0], steps=n_steps, encoding="current").drive
     some = layers[: layer + 1]
-    activity = clocked(some, drive, None, steps=n_steps, keys=_noise_keys(some, seed))
+    activity = clocked(some, drive, None, steps=n_steps, keys=_noise_keys(some, seed, model.index))
     return xr.DataArray(
         activity.membrane[0] * layers[layer].quantum,
         dims=("step", "neuron"),
@@ -358,17 +370,38 @@ def _joined(parts: list[xr.Dataset], n_samples: int, network: SpikingNetwork) ->
     return whole.assign_coords(category=("category", network.classes))
 
 
-def _noise_keys(layers: Sequence[ChargeLayer], seed: Seed | None) -> list[np.uint64]:
+def _noise_keys(layers: Sequence[ChargeLayer], seed: Seed | None, chip: int) -> list[np.uint64]:
     if not any(layer.noisy for layer in layers):
         return []
     if seed is None:
         raise ValueError("The neurons draw random numbers in every step: give a seed.")
-    return [key(seed, Purpose.NEURON_NOISE, n) for n in range(len(layers))]
+    return [key(seed, Purpose.NEURON_NOISE, chip, n) for n in range(len(layers))]
 
 
-def _checked_steps(steps: int | None) -> int:
-    if steps is None:
-        raise ValueError("The network was converted for any number of steps: give steps.")
-    if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 1:
-        raise ValueError(f"steps expects an integer >= 1, got {steps!r}.")
-    return int(steps)
+def _network_of(model: Model) -> SpikingNetwork:
+    network = getattr(model, "network", None)
+    if not isinstance(network, SpikingNetwork):
+        raise TypeError(
+            f"simulate expects a SpikingNetwork or a ProgrammedChip, got {type(model).__name__}. "
+            "Convert a trained network first: spikeram.convert(model, calibration)."
+        )
+    return network
+
+
+def _checked_decoding(decoding: Decoding | None, layer: ChargeLayer) -> Decoding:
+    adds_up = layer.reset == "subtract" and layer.decay == 1
+    if decoding is None:
+        return "membrane" if adds_up else "counts"
+    if decoding not in ("membrane", "counts"):
+        raise ValueError(f"decoding expects 'membrane' or 'counts', got {decoding!r}.")
+    if decoding == "membrane" and not adds_up:
+        raise ValueError(
+            "decoding='membrane' adds up charge, which a reset to zero or a leak takes away. Use "
+            "decoding='counts'."
+        )
+    return decoding
+
+
+def _batch_size(layers: Sequence[ChargeLayer], steps: int) -> int:
+    neurons = sum(layer.n_outputs for layer in layers) + layers[0].n_inputs
+    return max(1, min(SAMPLES_AT_A_TIME, BATCH_BYTES // (steps * neurons)))

@@ -11,14 +11,16 @@ from spikeram.gather import after_average_pool, convolution
 from spikeram.network import Layer, SpikingNetwork
 
 
-def trained(seed: int = 0, sizes: tuple[int, ...] = (6, 8, 5, 3)) -> TrainedNetwork:
+def trained(
+    seed: int = 0, sizes: tuple[int, ...] = (6, 8, 5, 3), classes: object = None
+) -> TrainedNetwork:
     """Return a random perceptron with outputs of order one."""
     rng = np.random.default_rng(seed)
     pairs = list(zip(sizes[:-1], sizes[1:]))
     return TrainedNetwork(
         weights=tuple(rng.normal(0, np.sqrt(2 / a), (a, b)) for a, b in pairs),
         biases=tuple(rng.normal(0, 0.1, b) for _, b in pairs),
-        classes=np.arange(sizes[-1]),
+        classes=np.arange(sizes[-1]) if classes is None else np.asarray(classes),
     )
 
 

@@ -53,6 +53,25 @@ def test_what_does_not_fit_is_refused_before_it_can_wrap_around():
         quantise([np.nan], 1.0, 10, "A weight")
 
 
+def test_a_silent_neuron_keeps_a_threshold_of_at_least_one_quantum():
+    assert layer(threshold=np.array([1e-9, 0.02])).threshold.min() == 1
+
+
+def test_a_step_that_could_wrap_around_is_refused():
+    # A million rows of the largest weight exceed 2**30 quanta.
+    wide = np.full((1_000_000, 1), 1.999)
+    with pytest.raises(CapacityError, match="Split the layer"):
+        charge_layer(
+            "x",
+            wide,
+            bias=np.zeros(1),
+            threshold=np.ones(1),
+            initial=np.zeros(1),
+            scale=np.ones(1),
+            neuron=SamplingNeuron(),
+        )
+
+
 def test_weights_must_be_finite():
     with pytest.raises(ValueError, match="must be finite"):
         quantum_of([1.0, np.inf])

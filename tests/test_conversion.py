@@ -102,11 +102,11 @@ def test_matrices_that_do_not_chain_are_refused():
         (np.zeros((5, 4)), r"shape \(sample, 6\), as the network has 6 inputs, got \(5, 4\)"),
         (np.zeros((0, 6)), "at least one sample, got none"),
         (np.full((2, 6), np.inf), "finite values"),
-        ([["a"] * 6], "expects numbers"),
+        ([["a"] * 6], "expects real numbers"),
     ],
 )
 def test_calibration_sets_that_do_not_match_are_refused(x, message):
-    with pytest.raises(ConversionError, match=message):
+    with pytest.raises(ValueError, match=message):
         convert(trained(), x)
 
 
@@ -119,7 +119,7 @@ def test_calibration_sets_that_do_not_match_are_refused(x, message):
     ],
 )
 def test_options_that_do_not_exist_are_refused(options, message):
-    with pytest.raises(ConversionError, match=message):
+    with pytest.raises(ValueError, match=message):
         convert(trained(), X, **options)
 
 
@@ -257,3 +257,67 @@ def test_a_column_that_never_varies_keeps_its_gain():
     chip = recalibrate(program(convert(ann, X, steps=8), seed=0), X)
     assert np.all(np.isfinite(chip.layers[0].gain))
     assert all(isinstance(layer, ChargeLayer) for layer in chip.charge_layers())
+
+
+def test_recalibrating_a_noisy_chip_measures_its_columns_and_not_the_noise():
+    network = convert(trained(), X, steps=16)
+    quiet = program(network, seed=0)
+    neuron = dataclasses.replace(quiet.chip.neuron, v_lfsr=0.05)
+    noisy = program(network, chip=dataclasses.replace(quiet.chip, neuron=neuron), seed=0)
+    for a, b in zip(recalibrate(quiet, X).layers, recalibrate(noisy, X).layers):
+        np.testing.assert_array_equal(a.gain, b.gain)
+
+
+def test_too_few_samples_for_two_numbers_of_each_column_are_refused():
+    chip = program(convert(trained(), X, steps=8), seed=0)
+    with pytest.raises(ValueError, match="at least 10 samples .* got 2. Use 100 to 300"):
+        recalibrate(chip, X[:2])
+
+
+@pytest.mark.parametrize("steps", [0, -3, 2.0, np.inf, True])
+def test_steps_are_checked_alike_everywhere(steps):
+    network = convert(trained(), X, steps=8)
+    chip = program(network, seed=0)
+    for call in (
+        lambda: convert(trained(), X, steps=steps),
+        lambda: calibrate_bias(network, X, steps=steps),
+        lambda: recalibrate(chip, X, steps=steps),
+        lambda: report(network, X, steps=steps),
+    ):
+        with pytest.raises(ValueError, match="steps expects an integer >= 1"):
+            call()
+
+
+def test_numpy_integers_serve_as_steps(tmp_path):
+    network = convert(trained(), X, steps=np.int64(8))
+    network.save(tmp_path / "network.npz")
+    assert type(network.steps) is int
+
+
+def test_an_output_activation_that_changes_values_is_refused():
+    model = fitted("MLPRegressor")
+    model.out_activation_ = "exp"
+    with pytest.raises(ConversionError, match="got 'exp'"):
+        read(model)
+
+
+@pytest.mark.parametrize("scale", [1e-7, 0.0])
+def test_a_layer_that_nothing_excites_can_be_converted_and_programmed(scale):
+    weights = (np.full((6, 4), -scale), np.ones((4, 2)))
+    silent = TrainedNetwork(weights=weights, biases=(np.full(4, -scale), np.zeros(2)))
+    run = simulate(program(convert(silent, X, steps=8), chip="ideal", seed=0), X[:3])
+    assert int(run["row_size"][:, :4].sum()) == 0
+
+
+def test_labels_that_do_not_fit_the_outputs_are_refused():
+    with pytest.raises(ValueError, match=r"3 outputs expects 3 classes, got \(2,\)"):
+        dataclasses.replace(trained(), classes=np.arange(2))
+
+
+def test_a_network_does_not_change_with_the_arrays_it_was_made_from():
+    weight = np.ones((2, 2))
+    network = TrainedNetwork(weights=(weight,), biases=(np.zeros(2),))
+    weight[:] = 7
+    assert network.weights[0].max() == 1
+    with pytest.raises(ValueError, match="read-only"):
+        network.weights[0][0, 0] = 7

@@ -83,6 +83,18 @@ def test_turning_an_array_round_copies_nothing():
     np.testing.assert_array_equal(crossbar.T.T.effective_weight, crossbar.effective_weight)
 
 
+def test_a_crossbar_does_not_change_with_the_array_it_was_made_from():
+    g = np.full((2, 2, 2), 1e-5)
+    crossbar = Crossbar(conductance=g)
+    g[:] = 0
+    assert crossbar.conductance.min() == 1e-5
+
+
+def test_sensing_backwards_puts_as_many_cells_on_a_line_as_there_are_columns():
+    crossbar = random_crossbar()
+    assert (crossbar.charge().rows, crossbar.T.charge().rows) == (10, 4)
+
+
 def test_one_spike_moves_the_membrane_by_the_effective_weight():
     crossbar = random_crossbar(neuron=SamplingNeuron(c_sample="17 fF", c_integ="104 fF"))
     spike = np.eye(5)[2]

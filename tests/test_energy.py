@@ -73,11 +73,11 @@ def test_the_components_are_those_of_a_hand_count():
 
 
 def test_each_part_of_a_tall_column_has_neurons_of_its_own():
-    one = one_crossbar(rows=400, columns=10, active=25)
-    two = one_crossbar(rows=400, columns=10, cores=2, active=25)
-    assert of_component(two, "compare") == 2 * of_component(one, "compare")
-    for component in ("word_lines", "input_pulses"):
-        assert of_component(two, component) == of_component(one, component)
+    one = one_crossbar(rows=256, columns=10, active=25)
+    two = one_crossbar(rows=512, columns=10, active=25)
+    for component in ("sample", "integrate", "compare", "word_lines"):
+        assert of_component(two, component) == 2 * of_component(one, component)
+    assert of_component(two, "input_pulses") == of_component(one, "input_pulses")
 
 
 def test_lines_of_a_wide_crossbar_cross_several_cores():
@@ -123,7 +123,8 @@ def test_layers_work_at_once_each_one_step_behind_its_input():
 
 def test_encoded_inputs_are_no_crossbar():
     ds = recording_of(random_spikes(0, 2, 7, (3, 4, 2)), has_input=True)
-    assert latency(ds, MODEL)[0] == (7 + 1) * 0.5
+    # One step for the input spikes to arrive, one for the second crossbar to follow.
+    assert latency(ds, MODEL)[0] == (7 + 2) * 0.5
     assert energy(ds, MODEL).sizes["crossbar"] == 2
 
 

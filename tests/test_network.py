@@ -105,11 +105,13 @@ def test_layers_that_do_not_chain_are_refused():
 @pytest.mark.parametrize(
     ("x", "message"),
     [
-        (np.zeros((4, 5)), r"shape \(sample, 6\), got \(4, 5\)"),
+        (np.zeros((4, 5)), r"shape \(sample, 6\), as the network has 6 inputs, got \(4, 5\)"),
         (np.zeros(6), r"got \(6,\)"),
         (np.zeros((0, 6)), "at least one sample"),
         ([[np.nan] * 6], "finite values"),
-        ([["a"] * 6], "expects numbers"),
+        ([["a"] * 6], "expects real numbers"),
+        ([[1j] * 6], "expects real numbers"),
+        (np.zeros((0, 2, 3)), "at least one sample"),
     ],
 )
 def test_inputs_that_do_not_fit_are_refused(x, message):

@@ -102,6 +102,7 @@ def test_parameters_take_strings_and_refuse_other_units():
         ("spikes", "binary"),
         ("reset", "half"),
         ("threshold", math.inf),
+        ("threshold", 1.0),
     ],
 )
 def test_impossible_parameters_are_refused(field, value):

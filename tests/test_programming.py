@@ -90,8 +90,13 @@ def test_bad_delays_chips_and_seeds_are_refused():
         program(NETWORK, seed=-1)
     with pytest.raises(ValueError, match="Chip expects 0 <= g_min < g_max"):
         dataclasses.replace(chips.neurram(), g_max="0.5 uS")
-    with pytest.raises(ValueError, match="Chip.n_cores expects a count >= 1, got 0"):
-        dataclasses.replace(chips.neurram(), n_cores=0)
+    for count in (0, 2.5):
+        with pytest.raises(ValueError, match=f"Chip.n_cores expects a count >= 1, got {count}"):
+            dataclasses.replace(chips.neurram(), n_cores=count)
+
+
+def test_a_chip_takes_its_device_by_name():
+    assert dataclasses.replace(chips.neurram(), device="ideal").device == chips.ideal().device
 
 
 def test_iterative_programming_narrows_the_errors():

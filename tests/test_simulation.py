@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -142,8 +143,7 @@ def test_labels_of_classes_travel_with_the_recording():
 
 
 def test_a_single_output_decides_between_two_classes():
-    ann = trained(3, (6, 8, 1))
-    ann = dataclasses.replace(ann, classes=np.array([10, 20]))
+    ann = trained(3, (6, 8, 1), classes=[10, 20])
     x = inputs(0, 200)
     run = simulate(convert(ann, x, steps=64), x)
     assert set(ann.predict(x)) == {10, 20}
@@ -231,3 +231,81 @@ def test_decoding_follows_the_charge_after_every_step():
     expected = (drive + last[0].bias) / last[0].threshold
     for k in (0, 4, 9):
         np.testing.assert_allclose(decode(activity, last[0])[:, k], expected, rtol=1e-6)
+
+
+def test_noise_differs_from_chip_to_chip():
+    x = inputs(0, 20)
+    network = convert(trained(), x, steps=8)
+    ideal = program(network, chip="ideal", seed=0).chip
+    noisy = dataclasses.replace(ideal, neuron=dataclasses.replace(ideal.neuron, v_lfsr=0.02))
+    runs = [
+        simulate(program(network, chip=noisy, seed=0, index=index), x, seed=1)
+        for index in (0, 1, 0)
+    ]
+    assert not np.array_equal(runs[0]["output"], runs[1]["output"])
+    np.testing.assert_array_equal(runs[0]["output"], runs[2]["output"])
+
+
+@pytest.mark.parametrize("change", [{"reset": "zero"}, {"leak": 5e-6}])
+def test_charge_that_does_not_add_up_is_decoded_from_counts(change):
+    x = inputs(0, 20)
+    network = convert(trained(), x, steps=8)
+    chip = program(network, chip="ideal", seed=0).chip
+    other = dataclasses.replace(chip, neuron=dataclasses.replace(chip.neuron, **change))
+    run = simulate(program(network, chip=other, seed=0), x)
+    assert '"decoding": "counts"' in run.attrs["provenance"]
+    with pytest.raises(ValueError, match="Use decoding='counts'"):
+        simulate(program(network, chip=other, seed=0), x, decoding="membrane")
+
+
+def test_a_recording_says_which_chip_ran():
+    x = inputs(0, 20)
+    chip = program(convert(trained(), x, steps=8), delay="1 s", seed=7, index=3)
+    found = json.loads(simulate(chip, x).attrs["provenance"])
+    assert (found["chip"], found["chip_seed"], found["chip_index"]) == ("neurram", "7", 3)
+    assert (found["delay_s"], found["recalibrated"]) == (1.0, False)
+
+
+def test_energy_and_latency_are_those_of_the_chip_that_ran():
+    x = inputs(0, 20)
+    network = convert(trained(), x, steps=8)
+    chip = program(network, chip="ideal", seed=0).chip
+    slow = dataclasses.replace(chip.energy, step_time=1e-3, word_lines=0.0)
+    run = simulate(program(network, chip=dataclasses.replace(chip, energy=slow), seed=0), x)
+    assert float(run.spk.latency()[0]) == pytest.approx((8 + 2) * 1e-3)
+    assert float(run.spk.energy().sel(component="word_lines").sum()) == 0
+    assert float(run.spk.latency("neurram")[0]) == pytest.approx(10 * 0.82e-6)
+
+
+def test_an_ideal_network_costs_what_an_ideal_chip_does():
+    x = inputs(0, 4, 300)
+    network = convert(trained(0, (300, 40, 10)), x, steps=4)
+    for component in ("sample", "compare"):
+        ideal, chip = (
+            simulate(model, x).spk.energy().sel(component=component).values
+            for model in (network, program(network, chip="ideal", seed=0))
+        )
+        np.testing.assert_allclose(ideal, chip)
+
+
+def test_batches_shrink_where_there_are_many_steps():
+    layers = convert(trained(), inputs(0, 50), steps=4).charge_layers()
+    assert simulation._batch_size(layers, 4) == 64
+    neurons = 8 + 5 + 3 + 6
+    assert simulation._batch_size(layers, 2**23) * 2**23 * neurons <= 2**28
+    assert simulation._batch_size(layers, 2**40) == 1
+
+
+def test_a_trained_network_has_to_be_converted_first():
+    with pytest.raises(TypeError, match="got TrainedNetwork. Convert a trained network first"):
+        simulate(trained(), inputs(0, 2))
+    with pytest.raises(TypeError, match="program expects a SpikingNetwork, got TrainedNetwork"):
+        program(trained(), seed=0)
+
+
+@pytest.mark.parametrize("x", [inputs(0, 3).tolist(), np.asfortranarray(inputs(0, 3)).copy("F")])
+def test_lists_and_arrays_of_any_layout_give_the_same(x):
+    network = convert(trained(), inputs(0, 50), steps=8)
+    np.testing.assert_array_equal(
+        simulate(network, x)["output"], simulate(network, inputs(0, 3))["output"]
+    )

@@ -75,7 +75,9 @@ def test_a_module_of_another_kind_is_refused():
 def test_a_state_dictionary_is_read_from_its_file(tmp_path):
     path = tmp_path / "model.pt"
     torch.save(model().state_dict(), path)
-    np.testing.assert_allclose(read(path).forward(X), from_torch(model()).forward(X))
+    with pytest.warns(UserWarning, match="ReLU is taken to stand between the layers"):
+        found = read(path)
+    np.testing.assert_allclose(found.forward(X), from_torch(model()).forward(X))
 
 
 def images(n=20, shape=(2, 9, 8), seed=0):
@@ -171,6 +173,28 @@ def test_convolutions_that_cannot_be_converted_are_refused(layers, message):
 def test_a_convolution_without_the_shape_of_its_input_is_refused():
     with pytest.raises(ConversionError, match=r"needs the shape of its input.*not \(\)"):
         from_torch(conv_net())
+
+
+def test_a_module_that_stands_twice_is_read_twice():
+    torch.manual_seed(0)
+    relu = nn.ReLU()
+    net = nn.Sequential(nn.Linear(6, 8), relu, nn.Linear(8, 5), relu, nn.Linear(5, 3))
+    np.testing.assert_allclose(from_torch(net).forward(X), outputs(net, X), atol=1e-12)
+
+
+def test_a_sequential_with_a_forward_of_its_own_is_refused():
+    class Residual(nn.Sequential):
+        def forward(self, x):
+            return x + super().forward(x)
+
+    with pytest.raises(ConversionError, match="Residual has a forward of its own"):
+        from_torch(Residual(nn.Linear(2, 2)))
+
+
+def test_outputs_of_a_regression_have_no_classes():
+    net = nn.Sequential(nn.Linear(6, 1))
+    assert from_torch(net, regression=True).classes is None
+    assert from_torch(net).classes.tolist() == [0, 1]
 
 
 class Evil:
