@@ -4,11 +4,12 @@ A sampling neuron's step, in Brian2's own order: *groups* takes the charge that 
 the last step onto the membrane, *thresholds* compares, *synapses* brings the charge of this
 step's spikes, which waits for the next sample, and *resets* takes one threshold away.
 
-.. math:: v \leftarrow \mathrm{clip}(v\,\lambda + q + d,\ \pm v_{rail}), \qquad q \leftarrow 0
+.. math:: v \leftarrow \mathrm{clip}(\lambda v + q + d + \xi,\ \pm v_{rail}), \qquad q \leftarrow 0
 
 with the membrane :math:`v`, its decay :math:`\lambda` (1 without a leak), the charge that waits
-:math:`q` and the constant drive :math:`d`, all in volts on the integration capacitor. Every one
-of them is a whole number of quanta, a power of two in volts, so that float64 adds them exactly.
+:math:`q`, the constant drive :math:`d` and the noise :math:`\xi` of the step (0 in a silent
+neuron), all in volts on the integration capacitor. A layer brings each of them, :math:`\lambda v`
+by rounding, as a whole number of quanta, a power of two in volts: float64 adds them exactly.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from inspect import signature
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -48,7 +50,7 @@ from numpy.typing import NDArray
 
 from spikeram._kernels.crossbar import scatter_spikes
 from spikeram._kernels.neuron import fill_noise
-from spikeram.charge import ChargeLayer, charge_layer
+from spikeram.charge import WEIGHT_LIMIT, ChargeLayer, charge_layer
 from spikeram.crossbar import Crossbar
 from spikeram.neuron import SamplingNeuron
 from spikeram.recording import Activity
@@ -71,6 +73,9 @@ drive : volt
 theta : volt (constant)
 rail : volt (shared, constant)
 """
+# Of neurons without weights [V]: that of a full array.
+_QUANTUM = 2.0**-22
+
 _Pending: TypeAlias = tuple[int, NDArray[np.int32], NDArray[np.int8]]
 
 
@@ -88,7 +93,8 @@ class CrossbarSynapses(BrianObject):
     target : brian2 group, or a subgroup
         ``batch`` times as many neurons as the crossbar has outputs.
     crossbar : Crossbar or ChargeLayer
-        The effective weights; ``crossbar.T`` for the backward direction.
+        The effective weights; ``crossbar.T`` for the backward direction. Those of a convolution
+        are unrolled: a column for each output neuron.
     on : str, optional
         The target's variable that takes the charge, in volts; by default ``charge`` where the
         target has it, as `sampling_neurons` do, and ``v`` otherwise. As with Synapses, a variable
@@ -121,9 +127,12 @@ class CrossbarSynapses(BrianObject):
     def __new__(cls, *args: Any, **options: Any) -> Any:
         """Return ordinary Synapses where the device has no run-time objects."""
         # Such devices look for Synapses themselves: what merely contains them is passed over.
-        if not isinstance(get_device(), RuntimeDevice):
-            return _ordinary_synapses(*args, **options)
-        return super().__new__(cls)
+        if isinstance(get_device(), RuntimeDevice):
+            return super().__new__(cls)
+        given = signature(cls.__init__).bind(None, *args, **options)
+        given.apply_defaults()
+        del given.arguments["self"]
+        return _ordinary_synapses(**given.arguments)
 
     def __init__(
         self,
@@ -235,6 +244,7 @@ def sampling_neurons(
     dt: Quantity | None = None,
     clock: Clock | None = None,
     seed: Seed | None = None,
+    address: tuple[int, ...] = (),
     name: str = "samplingneurons*",
 ) -> NeuronGroup:
     """Return a group of sampling neurons, with one sample-integrate-compare cycle in each step.
@@ -244,14 +254,19 @@ def sampling_neurons(
     n : int
         Number of neurons; for a layer, a multiple of its outputs: one set for each sample.
     neuron : SamplingNeuron or ChargeLayer
-        One kind of neuron for all; or a layer, which brings each column's threshold, drive and
-        initial membrane. Only a layer's neurons agree to the bit with the engines.
+        One kind of neuron for all; or a layer, which brings each neuron's threshold, drive and
+        initial membrane.
     dt : Quantity, optional
         Duration of one step [s].
     clock : brian2.Clock, optional
         The clock of the steps; without `dt` and `clock`, Brian2's default clock.
     seed : int or numpy.random.SeedSequence, optional
-        Needed where neurons are noisy. Noise is addressed by (seed, step, sample, neuron).
+        Needed where neurons are noisy. Noise is addressed by (seed, address, step, sample,
+        neuron), where the step is the clock's.
+    address : tuple of int
+        Of the noise: groups with the same seed and address draw the same noise, and all others
+        independent noise. ``(c, n)`` is that of `simulate` for layer n, counted from 0, of the
+        chip with index c; an ideal network counts as chip 0.
     name : str
         The group's name.
 
@@ -265,7 +280,13 @@ def sampling_neurons(
 
     Notes
     -----
-    A leak is that of the clock's step when the group is made.
+    A layer's neurons fire the spikes of the engines, to the bit, when the same charge arrives in
+    the same steps. The engines count the steps of each layer from the first that its input can
+    reach; here they are the clock's, and drive, leak and noise act from its first step on.
+
+    A `SamplingNeuron` knows no weights: its voltages are rounded to quanta of 2**-22 V, and its
+    leak is that of the clock's step when the group is made. A layer has its own quantum, and its
+    own decay in each step, however long.
     """
     step = None if dt is None else as_si(dt, "s", "sampling_neurons.dt") * second
     layer = _unconnected(neuron, n, step, clock) if isinstance(neuron, SamplingNeuron) else neuron
@@ -284,7 +305,7 @@ def sampling_neurons(
     group = _neuron_group(layer, batch, dt=step, clock=clock, name=name)
     _open(group, layer, batch)
     if layer.noisy and seed is not None:
-        noise_key = key(seed, Purpose.NEURON_NOISE)
+        noise_key = key(seed, Purpose.NEURON_NOISE, *_checked_address(address))
         group.contained_objects.append(_Noise(group, layer, noise_key))
     return group
 
@@ -321,6 +342,11 @@ def run_network(
     connect : callable, optional
         Returns what joins two groups, from (source, target, layer, batch, sign); by default
         `CrossbarSynapses`.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        When the run was stopped, by Ctrl-C or by `brian2.stop`.
     """
     given = drive if spikes is None else spikes
     if given is None or (drive is not None and spikes is not None):
@@ -353,8 +379,10 @@ def run_network(
     membrane = StateMonitor(groups[-1], "v", record=True, when="end", codeobj_class=NumpyCodeObject)
     window = NetworkOperation(open_windows, clock=clock, when="start")
     network = Network(*groups, *objects, *fired, membrane, window)
-    network.run((start + len(layers) - 1 + steps) * clock.dt, namespace={})
-    last = np.asarray(membrane.v_)[:, -steps:].reshape(batch, layers[-1].n_outputs, steps)
+    opening = start + len(layers) - 1
+    _run_to_the_end(network, clock, opening + steps)
+    last = np.asarray(membrane.v_)[:, opening : opening + steps]
+    last = last.reshape(batch, layers[-1].n_outputs, steps)
     return Activity(
         spikes=tuple(
             _window(fired[n], (batch, steps, layer.n_outputs), start + n)
@@ -362,6 +390,20 @@ def run_network(
         ),
         membrane=np.rint(last.transpose(0, 2, 1) / layers[-1].quantum).astype(np.int32),
     )
+
+
+def _run_to_the_end(network: Network, clock: Clock, steps: int) -> None:
+    """Run so many steps; raise the KeyboardInterrupt that Brian2 only takes as a wish to stop."""
+    try:
+        network.run(steps * clock.dt, namespace={})
+    finally:
+        # The marks belong to all networks. A run that failed leaves the first, and Brian2 would
+        # keep the next Ctrl-C to itself; one that was stopped leaves the second.
+        stopped = Network._globally_stopped
+        Network._globally_running = Network._globally_stopped = False
+    # A wish in the last step stops nothing any more, but must not be lost.
+    if stopped or int(clock.variables["timestep"].item()) < steps:
+        raise KeyboardInterrupt
 
 
 class _Noise(BrianObject):
@@ -463,14 +505,26 @@ def _open(
     group.drive_ = (bias if drive is None else bias + drive).ravel() * layer.quantum
 
 
+def _checked_address(address: tuple[int, ...]) -> tuple[int, ...]:
+    whole = isinstance(address, tuple) and all(
+        isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n >= 0 for n in address
+    )
+    if not whole:
+        raise ValueError(
+            f"sampling_neurons.address expects a tuple of integers >= 0, got {address!r}."
+        )
+    return tuple(int(n) for n in address)
+
+
 def _unconnected(
     neuron: SamplingNeuron, n: int, dt: Quantity | None, clock: Clock | None
 ) -> ChargeLayer:
     """Return `n` such neurons as a layer without inputs."""
     zero = np.zeros(n)
+    # It is weights that decide a layer's quantum: one row does, and is then left out.
     layer = charge_layer(
         "neurons",
-        np.zeros((0, n)),
+        np.full((1, n), WEIGHT_LIMIT * _QUANTUM),
         bias=zero,
         threshold=np.full(n, neuron.threshold),
         initial=zero,
@@ -479,7 +533,7 @@ def _unconnected(
     )
     if dt is None:
         dt = (get_device().defaultclock if clock is None else clock).dt
-    return replace(layer, decay=neuron.decay(dt))
+    return replace(layer, weight=layer.weight[:0], decay=neuron.decay(dt))
 
 
 def _generators(spikes: NDArray[np.int8], clock: Clock) -> list[tuple[SpikeGeneratorGroup, int]]:
@@ -561,20 +615,10 @@ def _linked(
 
 
 def _ordinary_synapses(
-    source: SpikeSource,
-    target: Group,
-    crossbar: Crossbar | ChargeLayer,
-    *,
-    on: str | None = None,
-    sign: Literal[1, -1] = 1,
-    delay: Quantity | None = None,
-    batch: int = 1,
-    when: str = "synapses",
-    order: int = -1,
-    name: str = "crossbarsynapses*",
+    source: SpikeSource, target: Group, *, when: str, order: int, name: str, **options: Any
 ) -> Synapses:
     """Return Synapses that do what `CrossbarSynapses` does, with each weight in volts."""
-    link = _linked(source, target, crossbar, on, sign, delay, batch)
+    link = _linked(source, target, **options)
     pathways = {"pre" if event == "spike" else event: event for event in link.events}
     synapses = Synapses(
         source,
@@ -592,9 +636,9 @@ def _ordinary_synapses(
         getattr(synapses, pathway).when = when
         getattr(synapses, pathway).order = order
     weight, n_inputs, n_outputs = link.layer.weight, link.layer.n_inputs, link.layer.n_outputs
-    sample, i, j = np.indices((batch, n_inputs, n_outputs)).reshape(3, -1)
+    sample, i, j = np.indices((link.batch, n_inputs, n_outputs)).reshape(3, -1)
     synapses.connect(i=sample * n_inputs + i, j=sample * n_outputs + j)
-    synapses.w_ = np.tile(weight.ravel() * link.layer.quantum, batch)
+    synapses.w_ = np.tile(weight.ravel() * link.layer.quantum, link.batch)
     return synapses
 
 
@@ -613,8 +657,7 @@ def _checked_layer(crossbar: Crossbar | ChargeLayer) -> ChargeLayer:
     if isinstance(crossbar, Crossbar):
         return crossbar.charge()
     if isinstance(crossbar, ChargeLayer):
-        crossbar = crossbar.unrolled
-        return crossbar
+        return crossbar.unrolled
     raise TypeError(
         f"CrossbarSynapses expects a Crossbar or a ChargeLayer, got {type(crossbar).__name__}."
     )

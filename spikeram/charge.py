@@ -3,7 +3,8 @@
 The quantum of a layer is ``2**-k`` V on the integration capacitor, with k such that the largest
 weight fills 12 bits. Integer addition gives the same sum in any order, and 12-bit multiples of
 a power of two are exact in float64 volts, so every engine, any number of threads and Brian2
-itself give the same spikes to the bit. (A leak multiplies: there engines agree to rounding.)
+itself give the same spikes to the bit. (A leak multiplies; its result is rounded to quanta, so that
+engines agree there too.)
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """CrossbarSynapses against brian2.Synapses holding the same weights, and against the kernels."""
 
 import logging
+import signal
 from itertools import pairwise
 
 import brian2 as b2
@@ -14,11 +15,16 @@ from hypothesis import given, settings, strategies as st
 
 from spikeram import brian
 from spikeram.brian import CrossbarSynapses, run_network, sampling_neurons
-from spikeram.charge import ChargeLayer
+from spikeram.charge import ChargeLayer, charge_layer
+from spikeram.conversion import convert
 from spikeram.crossbar import Crossbar
-from spikeram.errors import UnitError
+from spikeram.errors import SimulationInterrupted, UnitError
+from spikeram.gather import convolution
 from spikeram.neuron import SamplingNeuron
-from spikeram.simulation import clocked
+from spikeram.seeds import Purpose, key
+from spikeram.simulation import clocked, simulate
+
+from networks import inputs, trained
 
 
 @pytest.fixture(autouse=True)
@@ -91,7 +97,7 @@ class Twins:
             source, self.groups[0], layer, batch=batch, delay=delay, on="v"
         )
         self.dense = plain_synapses(
-            source, self.groups[1], layer, batch, on="v", delay=delay or 0 * ms
+            source, self.groups[1], layer.unrolled, batch, on="v", delay=delay or 0 * ms
         )
         self.spikes = [b2.SpikeMonitor(group) for group in self.groups]
         self.traces = [b2.StateMonitor(group, "v", record=True) for group in self.groups]
@@ -171,6 +177,76 @@ def test_running_a_network_leaves_brian2_as_it_was():
     rng = np.random.default_rng(2)
     run_network([LAYER], *random_input(rng, [LAYER], True, 2, 4), steps=4)
     assert (b2.prefs.as_file, b2.defaultclock.dt_, b2.get_device()) == before
+
+
+# Ctrl-C
+
+
+@pytest.fixture
+def ctrl_c():
+    """Press it, for real, where Brian2's handler stands before Python's own."""
+    before = signal.getsignal(signal.SIGINT)
+    handler = b2._InterruptHandler(signal.default_int_handler)
+    signal.signal(signal.SIGINT, handler)
+    with catch_logs():
+        yield lambda: signal.raise_signal(signal.SIGINT)
+    after = signal.signal(signal.SIGINT, before)
+    assert after is handler
+
+
+def at_step(step, action):
+    """Return what joins two groups by nothing but an action in one step."""
+
+    def connect(source, *_):
+        def act(t):
+            if round(t / source.clock.dt) == step:
+                action()
+
+        return b2.NetworkOperation(act, clock=source.clock)
+
+    return connect
+
+
+# Of one sign, so that two groups are joined once: a second Ctrl-C would be passed on by Brian2.
+SPIKES = None, np.random.default_rng(11).integers(0, 2, (2, 6, 6)).astype(np.int8)
+
+
+@pytest.mark.parametrize("step", [0, 3, 6])
+def test_ctrl_c_at_any_step_interrupts_the_engine(ctrl_c, step):
+    with pytest.raises(KeyboardInterrupt):
+        run_network([LAYER], *SPIKES, steps=6, connect=at_step(step, ctrl_c))
+
+
+def test_an_interruption_stops_no_later_run(ctrl_c):
+    with pytest.raises(KeyboardInterrupt):
+        run_network([LAYER], *SPIKES, steps=6, connect=at_step(2, ctrl_c))
+    found = run_network([LAYER], *SPIKES, steps=6)
+    np.testing.assert_array_equal(found.membrane, clocked([LAYER], *SPIKES, steps=6).membrane)
+
+
+def test_after_a_run_that_failed_ctrl_c_interrupts_as_ever(ctrl_c):
+    def fail():
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run_network([LAYER], *SPIKES, steps=6, connect=at_step(2, fail))
+    with pytest.raises(KeyboardInterrupt):
+        ctrl_c()
+
+
+def test_ctrl_c_in_the_second_batch_keeps_the_first(ctrl_c, monkeypatch):
+    x = inputs(0, 70)
+    network = convert(trained(), x, steps=4)
+
+    def press_in_the_next_run(*_):
+        monkeypatch.setattr(brian, "_open", lambda *_: ctrl_c())
+
+    with pytest.raises(SimulationInterrupted) as caught:
+        simulate(network, x, engine="brian2", progress=press_in_the_next_run)
+    part, whole = caught.value.recording, simulate(network, x)
+    assert part.sizes["trial"] == 64
+    np.testing.assert_array_equal(part["row_size"], whole["row_size"][:64])
+    np.testing.assert_array_equal(part["output"], whole["output"][:64])
 
 
 @pytest.mark.slow
@@ -395,6 +471,19 @@ def test_the_transposed_crossbar_drives_backwards():
     np.testing.assert_array_equal(target.v_, twins.groups[1].v_)
 
 
+def test_a_convolution_drives_as_its_unrolled_weights_do():
+    rng = np.random.default_rng(12)
+    gather, _ = convolution((1, 2, 3), (2, 2))
+    layer = charge_layer(
+        "convolution", rng.normal(0, 2**-10, (4, 3)), gather=gather, neuron=SamplingNeuron(),
+        bias=np.zeros(3), threshold=np.ones(3), initial=np.zeros(3), scale=np.ones(3),
+    )  # fmt: skip
+    source = random_spikes(6)
+    twins = Twins(source, layer=layer)
+    b2.Network(source, twins.objects).run(20 * ms)
+    assert twins.agree()
+
+
 def test_a_batch_shares_one_crossbar():
     batch = 16
     source, target = random_spikes(6 * batch), integrators(4 * batch)
@@ -466,6 +555,46 @@ def test_the_seed_alone_decides_the_noise():
         traces.append(trace.v_[:].copy())
     np.testing.assert_array_equal(traces[0], traces[1])
     assert np.any(traces[0] != traces[2])
+
+
+def drawn(seed, address, steps=2000):
+    """Return what a noisy neuron draws, of shape (step,) [V]."""
+    neurons = sampling_neurons(1, SamplingNeuron(temperature=300), seed=seed, address=address)
+    trace = b2.StateMonitor(neurons, "noise", record=True, when="end")
+    b2.Network(neurons, trace).run(steps * b2.defaultclock.dt)
+    return trace.noise_[0].copy()
+
+
+def test_noise_of_different_addresses_is_independent():
+    traces = [drawn(1, address) for address in ((), (0,), (0, 0), (0, 1), (1, 0))]
+    correlation = np.corrcoef(traces) - np.eye(len(traces))
+    # The standard error of a correlation of n independent pairs is 1 / sqrt(n); allow five.
+    assert np.abs(correlation).max() < 5 / np.sqrt(2000)
+
+
+def test_groups_of_one_seed_and_address_draw_the_same_noise():
+    np.testing.assert_array_equal(drawn(1, (0, 1), 20), drawn(1, (0, 1), 20))
+
+
+def test_an_address_repeats_the_noise_of_a_simulated_layer():
+    ms_clock()
+    rng = np.random.default_rng(13)
+    layer = make_layer(rng, 6, 8, spikes="ternary", decay=0.9, sigma_noise=2000.0, kick=500)
+    drive, _ = random_input(rng, [layer], False, 3, 30)
+    keys = [key(5, Purpose.NEURON_NOISE, 0, 2)]
+    oracle = clocked([layer], drive, None, steps=30, keys=keys)
+    neurons = sampling_neurons(3 * 8, layer, seed=5, address=(0, 2))
+    neurons.drive_ = neurons.drive_ + drive.ravel() * layer.quantum
+    trace = b2.StateMonitor(neurons, "v", record=True, when="end")
+    b2.Network(neurons, trace).run(30 * ms)
+    found = trace.v_.reshape(3, 8, 30).transpose(0, 2, 1) / layer.quantum
+    np.testing.assert_array_equal(found, oracle.membrane)
+
+
+@pytest.mark.parametrize("address", [(-1,), (0.5,), (True,), 3])
+def test_an_address_is_a_tuple_of_integers(address):
+    with pytest.raises(ValueError, match="address expects a tuple of integers >= 0, got"):
+        sampling_neurons(3, SamplingNeuron(temperature=300), seed=1, address=address)
 
 
 # Devices and targets
