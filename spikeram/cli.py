@@ -12,11 +12,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    import numpy as np
     import xarray as xr
+    from numpy.typing import NDArray
 
+    from spikeram.demo import Outcome
+    from spikeram.network import SpikingNetwork
     from spikeram.report import Table
 
 _FILE = click.Path(path_type=Path)
+# What a shell reports of a command that Ctrl-C ended: 128 and the number of the signal.
+_INTERRUPTED = 130
 
 
 class _Commands(click.Group):
@@ -31,6 +37,9 @@ class _Commands(click.Group):
             if os.environ.get("SPIKERAM_TRACEBACK"):
                 raise
             raise click.ClickException(str(error)) from error
+        except KeyboardInterrupt:
+            _say("Stopped.")
+            raise SystemExit(_INTERRUPTED) from None
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -61,18 +70,22 @@ def main() -> None:
 def demo(output: Path, chips: int, delay: str, seed: int) -> None:
     """Train on handwritten digits, convert, program, run, and compare."""
     from spikeram import demo as job
+    from spikeram.files import check_output
     from spikeram.units import as_si
 
     as_si(delay, "s", "--delay")
     output.mkdir(parents=True, exist_ok=True)
-    data = job.digits()
-    with _status("Training a 64-128-64-10 network on 1437 digits"):
-        trained = job.train(data, seed=seed)
-    _write_examples(job, data, trained, output)
-    right = trained.predict(data.x_test) == data.y_test
-    outcome = job.Outcome(ann=float(right.mean()), n_chips=chips, seed=seed, delay=delay)
-    _say(f"Trained network: {outcome.ann:.2%} of {right.size} held-out digits.")
+    for name in job.FILES:
+        check_output(output / name)
+    outcome: Outcome | None = None
     try:
+        data = job.digits()
+        with _status("Training a 64-128-64-10 network on 1437 digits"):
+            trained = job.train(data, seed=seed)
+        right = trained.predict(data.x_test) == data.y_test
+        outcome = job.Outcome(ann=float(right.mean()), n_chips=chips, seed=seed, delay=delay)
+        _write_examples(job, data, trained, output)
+        _say(f"Trained network: {outcome.ann:.2%} of {right.size} held-out digits.")
         with _progress("Programming chips and running spikes") as progress:
             work = progress(len(job.STEPS) * (1 + 2 * chips))
             job.run(data, trained, outcome, progress=work)
@@ -80,9 +93,13 @@ def demo(output: Path, chips: int, delay: str, seed: int) -> None:
         with _status("Writing the report"):
             job.write_files(data, trained, outcome, output)
     except KeyboardInterrupt:
-        job.write_results(outcome, output / "results.json")
-        _say(f"Stopped. {output / 'results.json'} holds the {len(outcome.steps)} finished rows.")
-        raise SystemExit(130) from None
+        if outcome is None:
+            _say("Stopped before the network was trained; nothing to write.")
+        else:
+            job.write_results(outcome, output / "results.json")
+            finished = f"{len(outcome.steps)} finished rows"
+            _say(f"Stopped. {output / 'results.json'} holds the {finished}.")
+        raise SystemExit(_INTERRUPTED) from None
     _show(job.table(outcome), f"{chips} chips, {delay} after programming; figures of one image")
     _say(f"Wrote {output / 'report.html'} and {output / 'results.json'}.")
 
@@ -113,12 +130,13 @@ def demo(output: Path, chips: int, delay: str, seed: int) -> None:
 def convert(model: Path, calibration: Path, steps: int, method: Any, output: Path) -> None:
     """Convert a trained MODEL (.npz, or a .pt state dictionary) to a spiking network."""
     from spikeram.conversion import convert as to_spikes, report
-    from spikeram.files import load_samples
+    from spikeram.files import check_output, load_samples
     from spikeram.report import Table
 
+    check_output(_with_suffix(output, ".npz"))
     x, _ = load_samples(calibration)
     network = to_spikes(model, x, steps=steps, method=method)
-    network.save(_with_suffix(output, ".npz"))
+    network.save(output)
     rows = [
         [
             row.name,
@@ -170,19 +188,32 @@ def run(
 ) -> None:  # fmt: skip
     """Run a spiking NETWORK on inputs, on a simulated chip."""
     from spikeram import recording, registry
+    from spikeram.conversion import recalibrate
     from spikeram.errors import SimulationInterrupted
-    from spikeram.files import load_samples
+    from spikeram.files import interrupts_held, load_samples
     from spikeram.network import SpikingNetwork
     from spikeram.simulation import simulate
+    from spikeram.units import as_si
 
+    as_si(delay, "s", "--delay")
+    if chip == "none":
+        _refuse_without_chip("calibration", "delay", "index")
     registry.lookup("engines", engine)
     recording.check_path(output)
     x, y = load_samples(data)
     model: Any = SpikingNetwork.load(network)
     model.checked_input(x)
+    if y is not None:
+        _check_targets(model, y)
+    samples = None
+    if calibration is not None:
+        samples = model.checked_input(load_samples(calibration)[0])
     if chip != "none":
-        model = _programmed(model, chip, delay, seed, index, calibration)
-    stopped = False
+        model = _programmed(model, chip, delay, seed, index)
+    if samples is not None:
+        with _status("Measuring gain and offset of each column"):
+            model = recalibrate(model, samples, steps=steps)
+    ds, stopped = None, False
     try:
         with _progress("Running") as progress:
             report = progress(len(x))
@@ -196,20 +227,25 @@ def run(
                 model, x, steps=steps, encoding=encoding, engine=engine, seed=seed, progress=advance
             )
     except SimulationInterrupted as interruption:
-        if interruption.recording is None:
-            _say("Stopped before the first samples were finished; nothing to write.")
-            raise SystemExit(130) from None
         ds, stopped = interruption.recording, True
-    if y is not None:
-        ds = ds.assign_coords(label=("trial", y[: ds.sizes["trial"]]))
-    recording.save(ds, output)
+    except KeyboardInterrupt:
+        # After the last sample, which leaves nothing to interrupt.
+        stopped = True
+    if ds is None:
+        _say("Stopped before the first samples were finished; nothing to write.")
+        raise SystemExit(_INTERRUPTED)
+    try:
+        with interrupts_held():
+            if y is not None and y.ndim == 1:
+                ds = ds.assign_coords(label=("trial", y[: ds.sizes["trial"]]))
+            recording.save(ds, output)
+    except KeyboardInterrupt:
+        stopped = True
     if stopped:
         _say(f"Stopped. {output} holds the first {ds.sizes['trial']} of {len(x)} samples.")
-        raise SystemExit(130)
+        raise SystemExit(_INTERRUPTED)
     if y is not None:
-        from spikeram import statistics
-
-        _say(f"Accuracy: {float(statistics.accuracy(ds, y)[-1]):.2%} of {len(x)} samples.")
+        _say(_quality(ds, y))
     _say(f"Wrote {output}.")
 
 
@@ -223,10 +259,7 @@ def stats(run: Path) -> None:
     ds = load(run)
     _say(_heading(run, ds))
     if "label" in ds.coords:
-        from spikeram import statistics
-
-        right = statistics.accuracy(ds, ds["label"].values)
-        _say(f"Accuracy: {float(right[-1]):.2%} after {ds.attrs['steps']} steps.")
+        _say(_quality(ds, ds["label"].values))
     _show(layer_table(ds), "means over samples")
     _show(energy_table(ds), "estimates for the NeuRRAM chip")
 
@@ -236,9 +269,11 @@ def stats(run: Path) -> None:
 @click.option("--output", type=_FILE, default=Path("report.html"), show_default=True)
 def report(run: Path, output: Path) -> None:
     """Write a self-contained HTML report of a recorded RUN."""
+    from spikeram.files import check_output
     from spikeram.recording import load
     from spikeram.report import write_report
 
+    check_output(output)
     ds = load(run)
     with _status("Drawing"):
         write_report(ds, output)
@@ -249,6 +284,7 @@ def report(run: Path, output: Path) -> None:
 def doctor() -> None:
     """Show versions, and what is known not to work together."""
     from rich.table import Table
+    from rich.text import Text
 
     from spikeram.doctor import examine
 
@@ -256,24 +292,50 @@ def doctor() -> None:
     grid = Table(box=None, show_header=False, pad_edge=False)
     colours = {"ok": "green", "note": "yellow", "bad": "red"}
     for finding in findings:
-        state = f"[{colours[finding.state]}]{finding.state}[/]"
-        grid.add_row(state, finding.what, finding.found, finding.remedy)
+        state = Text(finding.state, style=colours[finding.state])
+        grid.add_row(state, *map(Text, (finding.what, finding.found, finding.remedy)))
     _console().print(grid)
     if any(finding.state == "bad" for finding in findings):
         raise SystemExit(1)
 
 
-def _programmed(
-    network: Any, chip: str, delay: str, seed: int, index: int, calibration: Path | None
-) -> Any:
-    from spikeram.conversion import recalibrate
-    from spikeram.files import load_samples
+def _refuse_without_chip(*names: str) -> None:
+    """Refuse options that say something about a chip where there is none."""
+    context = click.get_current_context()
+    flags = {option.name: option.opts[0] for option in context.command.params}
+    for name in names:
+        if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT:
+            raise ValueError(
+                f"{flags[name]} is about a chip, but --chip none runs the ideal network. "
+                "Leave one of them out."
+            )
+
+
+def _check_targets(network: SpikingNetwork, y: NDArray[np.generic]) -> None:
+    """Check before the run that labels, or targets of a regression, fit the network."""
+    import numpy as np
+
+    from spikeram.statistics import check_labels
+
+    outputs = network.layers[-1].n_outputs
+    if network.classes is not None:
+        if y.ndim != 1:
+            raise ValueError(f"A classifier expects labels y of shape (sample,), got {y.shape}.")
+        check_labels(y, network.classes)
+    elif y.ndim == 1 and y.dtype.kind != "f" and outputs > 1:
+        check_labels(y, np.arange(outputs))
+    elif y.dtype.kind not in "biuf" or y.size != len(y) * outputs:
+        raise ValueError(
+            f"A regression with {outputs} outputs expects numbers y of shape (sample, {outputs}), "
+            f"got {y.dtype} of shape {y.shape}."
+        )
+
+
+def _programmed(network: SpikingNetwork, chip: str, delay: str, seed: int, index: int) -> Any:
     from spikeram.programming import program
 
     with _status(f"Programming {chip}"):
         programmed = program(network, chip=chip, delay=delay, seed=seed, index=index)
-        if calibration is not None:
-            programmed = recalibrate(programmed, load_samples(calibration)[0])
     _say(
         f"Programmed {programmed.n_cells:,} cells on {sum(programmed.cores)} cores: "
         f"{programmed.mean_pulses:.2f} pulses a cell, {programmed.timed_out:.2%} timed out."
@@ -288,6 +350,16 @@ def _write_examples(job: Any, data: Any, trained: Any, output: Path) -> None:
     trained.save(output / "trained.npz")
     np.savez_compressed(output / "calibration.npz", x=data.x_train[: job.RECALIBRATION_SAMPLES])
     np.savez_compressed(output / "test.npz", x=data.x_test, y=data.y_test)
+
+
+def _quality(ds: xr.Dataset, y: NDArray[np.generic]) -> str:
+    from spikeram import statistics
+
+    where = f"{ds.sizes['trial']} samples after {ds.attrs['steps']} steps."
+    if statistics.is_regression(ds, y):
+        error = float(statistics.root_mean_square_error(ds, y)[-1])
+        return f"Root-mean-square error: {error:.4g} over {where}"
+    return f"Accuracy: {float(statistics.accuracy(ds, y)[-1]):.2%} of {where}"
 
 
 def _heading(path: Path, ds: xr.Dataset) -> str:
@@ -319,24 +391,28 @@ def _say(text: str) -> None:
 
 def _show(table: Table, title: str) -> None:
     from rich.table import Table as Grid
+    from rich.text import Text
 
-    grid = Grid(title=title, title_justify="left")
+    # Plain strings would be read as markup, in which [kHz] is a style.
+    grid = Grid(title=Text(title), title_justify="left")
     for n, name in enumerate(table.header):
-        grid.add_column(name, justify="left" if n == 0 else "right")
+        grid.add_column(Text(name), justify="left" if n == 0 else "right")
     for row in table.rows:
-        grid.add_row(*row)
+        grid.add_row(*map(Text, row))
     _console().print(grid)
 
 
 @contextmanager
 def _status(text: str) -> Iterator[None]:
     """Show a spinner on a terminal, one line elsewhere."""
+    from rich.text import Text
+
     console = _console()
     if not console.is_terminal:
         _say(f"{text} ...")
         yield
         return
-    with console.status(text):
+    with console.status(Text(text)):
         yield
 
 

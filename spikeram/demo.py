@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from spikeram import energy, plot, recording, statistics
 from spikeram.chip import ProgrammedChip
 from spikeram.conversion import TrainedNetwork, convert, from_sklearn, recalibrate
+from spikeram.files import replacing
 from spikeram.network import SpikingNetwork
 from spikeram.programming import program
 from spikeram.report import Section, Table, layer_table, write
@@ -26,6 +26,17 @@ STEPS = (1, 2, 4, 8, 16, 32, 64, 128)
 
 SHOWN_STEPS = 32
 """Number of steps of the network in the pictures."""
+
+FILES = (
+    "trained.npz",
+    "calibration.npz",
+    "test.npz",
+    "results.json",
+    "run.nc",
+    "accuracy.png",
+    "report.html",
+)
+"""Names of the files that the demo writes into its folder."""
 
 RECALIBRATION_SAMPLES = 300
 NETWORKS = ("ideal", "rram_programmed", "rram_recalibrated")
@@ -105,7 +116,13 @@ def digits() -> Digits:
 
 
 def train(data: Digits, *, seed: int) -> TrainedNetwork:
-    """Return a 64-128-64-10 perceptron trained by scikit-learn for 60 epochs."""
+    """Return a 64-128-64-10 perceptron trained by scikit-learn for 60 epochs.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        On Ctrl-C, which scikit-learn alone would take for the end of training.
+    """
     from sklearn.neural_network import MLPClassifier
 
     model = MLPClassifier(
@@ -202,9 +219,8 @@ def write_results(outcome: Outcome, path: Path) -> None:
         "units": {"accuracy": "1", "spikes": "1/image", "energy": "J/image", "latency": "s"},
         "versions": recording.versions(),
     }
-    scratch = path.with_suffix(".tmp")
-    scratch.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-    os.replace(scratch, path)
+    with replacing(path) as scratch:
+        scratch.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
 
 
 def write_files(data: Digits, trained: TrainedNetwork, outcome: Outcome, folder: Path) -> None:
@@ -318,4 +334,11 @@ def _fit_all_epochs(model: Any, data: Digits) -> None:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        model.fit(data.x_train, data.y_train)
+        # Scikit-learn catches Ctrl-C, warns, and returns a network that is half trained.
+        warnings.filterwarnings("error", "Training interrupted", UserWarning)
+        try:
+            model.fit(data.x_train, data.y_train)
+        except UserWarning:
+            raise KeyboardInterrupt from None
+    if model.n_iter_ < model.max_iter:
+        raise KeyboardInterrupt

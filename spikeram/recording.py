@@ -38,19 +38,20 @@ from __future__ import annotations
 import json
 import os
 import platform
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+import h5py  # type: ignore[import-untyped]
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from spikeram.charge import ChargeLayer
 from spikeram.errors import RecordingError
+from spikeram.files import check_output, replacing
 from spikeram.units import Second
 
 SCHEMA = "1"
@@ -572,7 +573,7 @@ def _check_events(ds: xr.Dataset, bounds: NDArray[np.int64]) -> None:
     t = ds["t"].values
     if not np.all(np.isfinite(t)):
         raise RecordingError("The recording expects finite spike times, got others.")
-    later = np.diff(t) > 0
+    later = t[1:] > t[:-1]
     # From the last spike of a train to the first of the next, time may go back.
     ends = bounds[(bounds > 0) & (bounds < t.size)]
     later[ends - 1] = True
@@ -580,10 +581,12 @@ def _check_events(ds: xr.Dataset, bounds: NDArray[np.int64]) -> None:
         raise RecordingError(
             "The recording expects the times of each train to ascend; they do not."
         )
-    train = np.repeat(np.arange(bounds.size - 1), np.diff(bounds))
-    delay = t - ds["window_start"].values[train % max(ds.sizes["neuron"], 1)]
+    # Times of a train ascend: its first and its last spike bound the others.
+    fired = np.diff(bounds) > 0
+    first, last = t[bounds[:-1][fired]], t[bounds[1:][fired] - 1]
+    window = np.broadcast_to(ds["window_start"].values, ds["row_size"].shape).reshape(-1)[fired]
     slack = _SLACK * ds.attrs["dt"]
-    if np.any(delay < -slack) or np.any(delay > ds.attrs["duration"] - slack):
+    if np.any(first < window - slack) or np.any(last - window > ds.attrs["duration"] - slack):
         raise RecordingError("The recording has spikes outside the window of their layer.")
     if "sign" in ds.variables and not np.all(np.abs(ds["sign"].values) == 1):
         raise RecordingError("The recording expects signs of -1 or 1, got others.")
@@ -604,21 +607,17 @@ def save(ds: xr.Dataset, path: str | os.PathLike[str]) -> None:
     """
     validate(ds)
     check_path(path)
-    target = Path(path)
     plain = ds.drop_encoding()
     if "t" in plain.variables and _on_grid(ds):
         plain["t"].encoding.update(
             dtype="int32", scale_factor=float(ds.attrs["dt"]), _FillValue=_PACKED_FILL
         )
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as folder:
-        written = Path(folder, f"new{target.suffix}")
-        if target.suffix == ".nc":
-            _write_netcdf(plain, written)
-            os.replace(written, target)
+    with replacing(path) as scratch:
+        if scratch.suffix == ".nc":
+            _write_netcdf(plain, scratch)
         else:
             # Format 2: format 3 has no settled form for fixed-length strings yet.
-            plain.to_zarr(written, zarr_format=2)
-            _replace_folder(written, target)
+            plain.to_zarr(scratch, zarr_format=2)
 
 
 def check_path(path: str | os.PathLike[str]) -> None:
@@ -627,12 +626,11 @@ def check_path(path: str | os.PathLike[str]) -> None:
     Raises
     ------
     ValueError
-        If the name ends in neither .nc nor .zarr, or its folder does not exist.
+        If the name ends in neither .nc nor .zarr, or nothing can be written under it.
     """
     target = Path(path)
     _check_suffix(target)
-    if not target.parent.is_dir():
-        raise ValueError(f"There is no folder {target.parent} to save {target.name} in. Make it.")
+    check_output(path, folder=target.suffix == ".zarr")
 
 
 def _check_suffix(path: Path) -> None:
@@ -647,26 +645,13 @@ def _on_grid(ds: xr.Dataset) -> bool:
 
 
 def _write_netcdf(ds: xr.Dataset, path: Path) -> None:
-    # The checksum lets a reader notice flipped bits.
-    storage = {"zlib": True, "complevel": 1, "fletcher32": True}
-    for variable in ds.variables.values():
+    for name, variable in ds.variables.items():
         if variable.ndim and variable.dtype.kind in "iuf":
-            variable.encoding.update(storage)
+            # The checksum lets a reader notice flipped bits. Outputs hardly shrink; steps do
+            # once their high bytes, mostly zero, lie side by side.
+            packed = {} if name == "output" else {"zlib": True, "complevel": 1, "shuffle": True}
+            variable.encoding.update(fletcher32=True, **packed)
     ds.to_netcdf(path, engine="h5netcdf")
-
-
-def _replace_folder(written: Path, target: Path) -> None:
-    # A folder cannot be renamed onto one that is not empty: the old one steps aside first.
-    aside = written.with_name("old")
-    exists = target.exists()
-    if exists:
-        os.replace(target, aside)
-    try:
-        os.replace(written, target)
-    except OSError:
-        if exists:
-            os.replace(aside, target)
-        raise
 
 
 def load(path: str | os.PathLike[str]) -> xr.Dataset:
@@ -688,6 +673,11 @@ def load(path: str | os.PathLike[str]) -> xr.Dataset:
     if not source.exists():
         raise RecordingError(f"There is no recording at {source}.")
     try:
+        if engine == "h5netcdf":
+            # Where h5netcdf fails to open a file or to read this first attribute, it leaves a
+            # half-made object that fails again, aloud, when it is thrown away.
+            with h5py.File(source, "r") as file:
+                file.attrs.get("_nc3_strict")
         with xr.open_dataset(
             source, engine=engine, chunks=None, decode_times=False, decode_timedelta=False
         ) as opened:

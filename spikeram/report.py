@@ -6,18 +6,18 @@ import base64
 import io
 import json
 import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import jinja2
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from spikeram import energy, plot, statistics
+from spikeram.files import replacing
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,8 @@ def write_report(ds: xr.Dataset, path: str | os.PathLike[str]) -> None:
     Parameters
     ----------
     ds : xarray.Dataset
-        A recording. With a ``label`` coordinate on its trials it also shows accuracy over time.
+        A recording. With a ``label`` coordinate on its trials it also shows accuracy over time,
+        or for a regression its error.
     path : str or Path
         The HTML file.
     """
@@ -76,15 +77,23 @@ def sections(ds: xr.Dataset) -> list[Section]:
         Section("Energy and latency", _ENERGY, energy_table(ds)),
     ]
     if "label" in ds.coords:
-        curve = statistics.accuracy(ds, ds["label"].values)
-        shown = {"this run": plot.Curve(steps=curve["step"].values, mean=curve.values)}
-        count, steps = ds.sizes["trial"], ds.attrs["steps"]
-        text = f"{float(curve[-1]):.2%} of {count} samples after {steps} steps."
-        found.insert(0, Section("Accuracy over time", text, figures=[plot.accuracy(shown)]))
+        found.insert(0, _quality(ds, ds["label"].values))
     if "t" in ds.variables:
         found.append(Section("Raster", figures=[plot.raster(ds)]))
     found.append(Section("Firing rates", figures=[plot.rates(ds)]))
     return found
+
+
+def _quality(ds: xr.Dataset, labels: NDArray[np.generic]) -> Section:
+    text = f"over {ds.sizes['trial']} samples after {ds.attrs['steps']} steps."
+    if statistics.is_regression(ds, labels):
+        error = float(statistics.root_mean_square_error(ds, labels)[-1])
+        return Section("Root-mean-square error", f"{error:.4g} {text}")
+    curve = statistics.accuracy(ds, labels)
+    shown = {"this run": plot.Curve(steps=curve["step"].values, mean=curve.values)}
+    return Section(
+        "Accuracy over time", f"{float(curve[-1]):.2%} {text}", figures=[plot.accuracy(shown)]
+    )
 
 
 def layer_table(ds: xr.Dataset) -> Table:
@@ -155,13 +164,8 @@ def write(
         ],
         provenance=json.dumps(provenance, indent=2, default=str),
     )
-    target = Path(path)
-    with tempfile.NamedTemporaryFile(
-        "w", dir=target.parent, suffix=".html", delete=False, encoding="utf-8"
-    ) as file:
-        file.write(html)
-    os.chmod(file.name, 0o644)
-    os.replace(file.name, target)
+    with replacing(path) as scratch:
+        scratch.write_text(html, encoding="utf-8")
 
 
 _ENERGY = (

@@ -29,6 +29,7 @@ from numpy.typing import ArrayLike, NDArray
 from spikeram._kernels import statistics as kernels
 from spikeram.recording import layer_names, members, offsets, select
 
+_MOST_LISTED = 12
 _SUMMARY = {
     "neurons": "number of neurons",
     "spikes": "spikes in one trial",
@@ -284,26 +285,110 @@ def accuracy(ds: xr.Dataset, labels: ArrayLike, classes: ArrayLike | None = None
     -------
     xarray.DataArray of dims (step,)
         NaN without any trial; `n` is the number of trials.
+
+    Raises
+    ------
+    ValueError
+        If a label is none of the classes; the message names both.
     """
     truth = np.asarray(labels)
     trials = ds.sizes["trial"]
     if truth.shape != (trials,):
         raise ValueError(f"accuracy expects labels of shape ({trials},), got {truth.shape}.")
+    check_labels(truth, _classes(ds, classes))
     decided = _decisions(ds, classes)
     correct = decided.copy(data=decided.values == truth[:, np.newaxis])
     share = correct.reduce(_mean, "trial")
     return _labelled(share.assign_coords(n=trials), "1", "share of correct predictions", "accuracy")
 
 
-def _decisions(ds: xr.Dataset, classes: ArrayLike | None) -> xr.DataArray:
-    output = ds["output"]
-    outputs = output.sizes["class"]
-    n_classes = max(outputs, 2)
+def check_labels(labels: ArrayLike, classes: ArrayLike) -> None:
+    """Check that labels are among the classes.
+
+    Parameters
+    ----------
+    labels : array_like of shape (trial,)
+        True class of each trial.
+    classes : array_like of shape (class,)
+        Labels of the classes.
+
+    Raises
+    ------
+    ValueError
+        If a label is none of the classes; the message names both.
+    """
+    truth, names = np.unique(np.asarray(labels)), np.asarray(classes)
+    strange = truth[~np.any(truth[:, np.newaxis] == names, axis=1)]
+    if strange.size:
+        raise ValueError(
+            f"accuracy expects labels among the classes {_listed(names)}, got {_listed(strange)}."
+        )
+
+
+def _listed(values: NDArray[np.generic]) -> str:
+    shown = [repr(value) for value in values[:_MOST_LISTED].tolist()]
+    return ", ".join(shown if values.size <= _MOST_LISTED else [*shown, "..."])
+
+
+def is_regression(ds: xr.Dataset, y: ArrayLike) -> bool:
+    """Return whether `y` holds targets to come close to, not labels of classes.
+
+    A recording that names classes is a classifier's. Of any other, fractions, several targets
+    for each trial, and targets of a single output are those of a regression.
+    """
+    targets = np.asarray(y)
+    single = ds.sizes["class"] == 1
+    return "category" not in ds.coords and (
+        single or targets.ndim == 2 or targets.dtype.kind == "f"
+    )
+
+
+def root_mean_square_error(ds: xr.Dataset, targets: ArrayLike) -> xr.DataArray:
+    """Return how far the output is from its targets after each step, over trials and outputs.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        A recording.
+    targets : array_like of shape (trial, output), or (trial,) for a single output
+        True values, in the trained network's units.
+
+    Returns
+    -------
+    xarray.DataArray of dims (step,)
+        NaN without any trial; `n` is the number of trials.
+    """
+    truth = np.asarray(targets, dtype=np.float64)
+    trials, outputs = ds.sizes["trial"], ds.sizes["class"]
+    if truth.shape != (trials, outputs) and (outputs > 1 or truth.shape != (trials,)):
+        raise ValueError(
+            f"root_mean_square_error expects targets of shape ({trials}, {outputs}), "
+            f"got {truth.shape}."
+        )
+    output = ds["output"].transpose("trial", "step", "class")
+    deviation = output.values - truth.reshape(trials, 1, outputs)
+    square = output.isel({"class": 0}, drop=True).copy(data=np.mean(deviation**2, axis=-1))
+    mean = square.reduce(_mean, "trial")
+    root = mean.copy(data=np.sqrt(mean.values))
+    return _labelled(
+        root.assign_coords(n=trials), "1", "root-mean-square error", "root_mean_square_error"
+    )
+
+
+def _classes(ds: xr.Dataset, classes: ArrayLike | None) -> NDArray[np.generic]:
+    n_classes = max(ds.sizes["class"], 2)
     if classes is None:
         classes = ds["category"].values if "category" in ds.coords else np.arange(n_classes)
     names = np.asarray(classes)
     if names.shape != (n_classes,):
         raise ValueError(f"classes expects {n_classes} labels, got shape {names.shape}.")
+    return names
+
+
+def _decisions(ds: xr.Dataset, classes: ArrayLike | None) -> xr.DataArray:
+    output = ds["output"]
+    outputs = output.sizes["class"]
+    names = _classes(ds, classes)
     values = output.values
     index = values.argmax(axis=-1) if outputs > 1 else (values[..., 0] > 0).astype(np.int64)
     return output.isel({"class": 0}, drop=True).copy(data=names[index])

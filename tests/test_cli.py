@@ -1,6 +1,11 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +13,7 @@ from click.testing import CliRunner
 
 from spikeram import cli, recording, simulation
 
-from networks import inputs, trained
+from networks import inputs, single, trained
 
 
 @pytest.fixture
@@ -52,7 +57,7 @@ def test_a_network_is_converted_run_counted_and_reported(folder):
     assert "label" in run.coords
     printed = call("stats", "run.nc").output
     assert "150 samples, 32 steps" in printed
-    assert "synaptic ops" in printed
+    assert "synaptic" in printed
     assert "word lines" in printed
     assert call("report", "run.nc").exit_code == 0
     html = (folder / "report.html").read_text()
@@ -70,6 +75,7 @@ def test_an_ideal_run_takes_spikes_as_input(folder, encoding):
 
 
 RUN = ("run", "network.npz", "--data", "test.npz", "--output", "run.nc")
+IDEAL = (*RUN, "--chip", "none")
 
 
 @pytest.mark.parametrize(
@@ -85,7 +91,27 @@ RUN = ("run", "network.npz", "--data", "test.npz", "--output", "run.nc")
         ((*RUN, "--engine", "clokked"), "Did you mean 'clocked'"),
         ((*RUN[:-1], "run.txt"), "ends in .nc or .zarr"),
         (("run", "network.npz", "--data", "trained.npz", "--output", "run.nc"), "array called 'x'"),
-        ((*RUN, "--recalibrate", "wrong.npz"), "shape (sample, 6), got (3, 2)"),
+        (
+            (*RUN, "--recalibrate", "wrong.npz"),
+            "shape (sample, 6), as the network has 6 inputs, got (3, 2)",
+        ),
+        ((*IDEAL, "--recalibrate", "calibration.npz"), "--recalibrate is about a chip"),
+        ((*IDEAL, "--delay", "1 day"), "--delay is about a chip, but --chip none"),
+        ((*IDEAL, "--index", "0"), "--index is about a chip, but --chip none"),
+        ((*IDEAL, "--delay", "3 V"), "--delay is a time in s, got '3 V', a voltage"),
+        (
+            (*RUN[:3], "strange.npz", *RUN[4:]),
+            "labels among the classes 0, 1, 2, got 3, 9.",
+        ),
+        ((*RUN[:3], "rows.npz", *RUN[4:]), "labels y of shape (sample,), got (3, 2)"),
+        ((*RUN[:-1], "none/run.nc"), "There is no folder none to save run.nc in"),
+        ((*RUN[:-1], "folder.nc"), "folder.nc is a folder. Give the name of a file."),
+        (("report", "none.nc", "--output", "none/a.html"), "There is no folder none to save a"),
+        (
+            ("convert", "none.npz", "--calibration", "test.npz", "--output", "none/a.npz"),
+            "There is no folder none to save a.npz in",
+        ),
+        (("demo", "--output", "occupied"), "results.json is a folder"),
         (("demo", "--delay", "soon"), "Write a number and a unit"),
         (("demo", "--chips", "1"), "Invalid value for '--chips'"),
         (
@@ -106,6 +132,10 @@ RUN = ("run", "network.npz", "--data", "test.npz", "--output", "run.nc")
 def test_bad_input_is_one_clear_error(folder, arguments, message):
     converted(folder)
     np.savez("wrong.npz", x=np.zeros((3, 2)))
+    np.savez("strange.npz", x=np.zeros((3, 6)), y=[3, 1, 9])
+    np.savez("rows.npz", x=np.zeros((3, 6)), y=np.zeros((3, 2)))
+    (folder / "folder.nc").mkdir()
+    (folder / "occupied" / "results.json").mkdir(parents=True)
     result = call(*arguments)
     assert result.exit_code != 0
     assert message in " ".join(result.output.split())
@@ -145,6 +175,108 @@ def test_a_run_stopped_at_once_writes_nothing(folder, monkeypatch):
     assert not (folder / "run.nc").exists()
 
 
+@pytest.fixture
+def ctrl_c():
+    """Send this process a Ctrl-C, which is ignored where tests run in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield lambda: signal.raise_signal(signal.SIGINT)
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_interrupt_while_the_recording_is_saved_loses_nothing(folder, monkeypatch, ctrl_c):
+    converted(folder)
+    save = recording.save
+
+    def interrupted(ds, path):
+        ctrl_c()
+        save(ds, path)
+
+    monkeypatch.setattr(recording, "save", interrupted)
+    result = call(*IDEAL)
+    assert result.exit_code == 130
+    assert "run.nc holds the first 150 of 150 samples" in result.output
+    assert recording.load("run.nc").attrs["complete"] == 1
+
+
+def test_ctrl_c_during_a_run_leaves_a_file_that_loads_or_says_there_is_none(folder):
+    converted(folder)
+    # Minutes of work, of which the first batches are done within a second.
+    np.savez("long.npz", x=inputs(0, 200_000))
+    # A shell's background jobs, and their children, ignore Ctrl-C unless they ask for it.
+    code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from spikeram.cli import main; main()"
+    )
+    arguments = ("run", "network.npz", "--data", "long.npz", "--steps", "2048", "--output", "a.nc")
+    with subprocess.Popen(
+        [sys.executable, "-c", code, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        try:
+            printed = process.stdout.readline()
+            while "Programmed" not in printed:
+                line = process.stdout.readline()
+                assert line, printed
+                printed += line
+            time.sleep(2)
+            process.send_signal(signal.SIGINT)
+            printed += process.communicate(timeout=120)[0]
+        finally:
+            process.kill()
+    assert process.returncode == 130, printed
+    assert "Traceback" not in printed
+    if Path("a.nc").exists():
+        ds = recording.load("a.nc")
+        assert f"holds the first {ds.sizes['trial']} of 200000 samples" in printed
+        assert not ds.attrs["complete"]
+    else:
+        assert "nothing to write" in printed or "Stopped." in printed
+
+
+def test_tables_show_brackets_as_they_are(folder):
+    network = converted(folder)
+    assert call(*IDEAL).exit_code == 0
+    assert "[kHz]" in call("stats", "run.nc").output
+    (folder / "[a]").mkdir()
+    network.rename(folder / "[a]" / "b[red].npz")
+    trained().save(folder / "[a]" / "c[red].npz")
+    printed = call("convert", "[a]/c[red].npz", "--calibration", "calibration.npz",
+                   "--output", "network.npz").output  # fmt: skip
+    assert "[a]/c[red].npz" in printed
+
+
+def test_the_steps_of_a_run_are_those_of_its_recalibration(folder):
+    single(1.0, 0.1, 1.0, gather=None).save("any.npz")
+    np.savez("one.npz", x=inputs(0, 40, 1))
+    arguments = ("run", "any.npz", "--data", "one.npz", "--recalibrate", "one.npz",
+                 "--output", "run.nc")  # fmt: skip
+    assert "give steps" in call(*arguments).output
+    result = call(*arguments, "--steps", "8")
+    assert result.exit_code == 0, result.output
+
+
+def test_a_regression_has_an_error_and_no_accuracy(folder):
+    single(1.0, 0.0, 1.0).save("line.npz")
+    x = inputs(0, 40, 1)
+    run = ("run", "line.npz", "--data", "data.npz", "--chip", "none", "--steps", "64",
+           "--output", "run.nc")  # fmt: skip
+    for y in (x[:, 0] + 0.5, x + 0.5):
+        np.savez("data.npz", x=x, y=y)
+        printed = call(*run).output
+        # Inputs come in 128 levels, of steps far below the digits that are shown here.
+        assert "Root-mean-square error: 0.5" in printed
+        assert "Accuracy" not in printed
+        assert ("label" in recording.load("run.nc").coords) == (y.ndim == 1)
+        assert ("Root-mean-square error: 0.5" in call("stats", "run.nc").output) == (y.ndim == 1)
+        assert call("report", "run.nc").exit_code == 0
+    np.savez("data.npz", x=x, y=np.zeros((40, 2)))
+    assert "expects numbers y of shape (sample, 1), got float64 of shape (40, 2)" in " ".join(
+        call(*run).output.split()
+    )
+
+
 def test_the_doctor_lists_versions_and_known_bad_pairs():
     printed = call("doctor").output
     for name in ("python", "brian2", "numpy", "C++ compiler", "brian2 with numpy"):
@@ -174,6 +306,32 @@ def test_the_demo_writes_its_results_and_report(tmp_path, monkeypatch):
     assert call("convert", "trained.npz", "--calibration", "calibration.npz",
                 "--output", "network.npz").exit_code == 0  # fmt: skip
     assert call("run", "network.npz", "--data", "test.npz", "--output", "a.nc").exit_code == 0
+
+
+def test_a_demo_stopped_in_training_writes_nothing(tmp_path, monkeypatch):
+    from sklearn.neural_network import MLPClassifier
+
+    epochs = []
+
+    def stop(*_arguments, **_options):
+        epochs.append(1)
+        raise KeyboardInterrupt
+
+    # Scikit-learn catches this one itself, and returns from fit.
+    monkeypatch.setattr(MLPClassifier, "_backprop", stop)
+    result = call("demo", "--output", tmp_path)
+    assert epochs == [1]
+    assert result.exit_code == 130
+    assert "Stopped before the network was trained; nothing to write." in result.output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_readme_shows_the_table_that_the_demo_prints():
+    from spikeram import demo
+
+    header = demo.table(demo.Outcome(ann=1.0, n_chips=2, seed=0, delay="1 day")).header
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    assert f"| {' | '.join(header)} |\n" in readme
 
 
 def test_a_stopped_demo_keeps_its_finished_rows(tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -83,5 +84,24 @@ def test_a_report_of_counts_alone_leaves_the_raster_out(tmp_path):
 
 
 def test_a_report_into_a_folder_that_is_not_there_is_an_error(tmp_path):
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(ValueError, match=r"There is no folder .*none to save a\.html in"):
         write_report(RUN, tmp_path / "none" / "a.html")
+
+
+def test_a_failed_report_leaves_nothing_behind(tmp_path, monkeypatch):
+    def fail(*_arguments, **_options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", fail)
+    with pytest.raises(OSError, match=r"a\.html could not be written: No space left"):
+        write(tmp_path / "a.html", "T", "L", [], provenance={})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_report_of_a_regression_shows_its_error(tmp_path):
+    run = RUN.drop_vars("category").assign_coords(label=("trial", np.full(20, 0.5)))
+    run = run.isel({"class": [0]})
+    write_report(run, tmp_path / "a.html")
+    text = (tmp_path / "a.html").read_text()
+    assert "Root-mean-square error" in text
+    assert "Accuracy" not in text

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
+import subprocess
+import sys
 
 import h5py
 import numpy as np
@@ -249,6 +252,44 @@ def test_one_flipped_bit_is_noticed(tmp_path, name):
     path.write_bytes(content)
     with pytest.raises(RecordingError, match="damaged"):
         load(path)
+
+
+def test_a_damaged_file_loads_or_is_refused_and_prints_nothing(tmp_path, capfd):
+    # What fails while it is thrown away is a warning, and warnings are errors in this suite.
+    path = tmp_path / "run.nc"
+    save(recording_of(random_spikes(0, 2, 3, (2,))), path)
+    whole = np.frombuffer(path.read_bytes(), np.uint8)
+    used = np.flatnonzero(whole)
+    rng = np.random.default_rng(0)
+    refused = 0
+    for _ in range(60):
+        copy = whole.copy()
+        copy[rng.choice(used, 20)] = rng.integers(256, size=20)
+        path.write_bytes(copy.tobytes())
+        try:
+            load(path)
+        except RecordingError:
+            refused += 1
+    gc.collect()
+    assert refused > 30
+    assert capfd.readouterr().err == ""
+
+
+def test_a_text_file_prints_nothing_when_it_is_refused(tmp_path):
+    path = tmp_path / "run.nc"
+    path.write_text("These are not spikes.")
+    code = f"from spikeram import recording\nrecording.load({str(path)!r})"
+    failed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "RecordingError" in failed.stderr
+    assert "Exception ignored" not in failed.stderr
+
+
+def test_a_folder_in_the_place_of_a_file_is_refused_before_the_run(tmp_path):
+    (tmp_path / "run.nc").mkdir()
+    with pytest.raises(ValueError, match=r"run\.nc is a folder"):
+        recording.check_path(tmp_path / "run.nc")
+    (tmp_path / "run.zarr").mkdir()
+    recording.check_path(tmp_path / "run.zarr")
 
 
 @FORMATS

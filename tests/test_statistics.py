@@ -214,6 +214,45 @@ def test_labels_classes_and_steps_that_do_not_fit_are_refused():
         statistics.prediction(ds, step=0)
 
 
+def test_labels_that_are_no_classes_are_named():
+    ds = example()
+    with pytest.raises(ValueError, match=r"labels among the classes 0, 1, 2, got -1, 7\."):
+        statistics.accuracy(ds, [0, 7, 1, -1, 2, 7])
+    with pytest.raises(ValueError, match=r"among the classes 'x', 'y', 'z', got 'w'\."):
+        statistics.accuracy(ds, ["w"] * 6, classes=["x", "y", "z"])
+    named = ds.assign_coords(category=("category", [3, 4, 5]))
+    with pytest.raises(ValueError, match=r"among the classes 3, 4, 5, got 0\."):
+        statistics.accuracy(named, np.zeros(6, dtype=int))
+    with pytest.raises(ValueError, match=r"got 'a'\."):
+        statistics.accuracy(ds, ["a"] * 6)
+
+
+def test_the_error_of_a_regression_is_that_of_a_plain_loop():
+    values = np.random.default_rng(0).normal(size=(4, 3, 2)).astype(np.float32)
+    targets = np.random.default_rng(1).normal(size=(4, 2))
+    found = statistics.root_mean_square_error(outputs(values), targets)
+    for k in range(3):
+        expected = np.sqrt(np.mean((values[:, k] - targets) ** 2))
+        # Outputs are float32, of which 24 bits count.
+        assert float(found[k]) == pytest.approx(expected, rel=1e-6)
+    assert found["n"] == 4
+    single = statistics.root_mean_square_error(outputs(values[..., :1]), targets[:, 0])
+    assert float(single[-1]) == pytest.approx(
+        np.sqrt(np.mean((values[:, -1, 0] - targets[:, 0]) ** 2)), rel=1e-6
+    )
+    with pytest.raises(ValueError, match=r"targets of shape \(4, 2\), got \(4,\)"):
+        statistics.root_mean_square_error(outputs(values), targets[:, 0])
+
+
+def test_what_is_a_regression_follows_from_classes_and_targets():
+    ds = example()
+    assert statistics.is_regression(ds, np.full(6, 0.5))
+    assert statistics.is_regression(ds, np.zeros((6, 3)))
+    assert not statistics.is_regression(ds, np.zeros(6, dtype=int))
+    named = ds.assign_coords(category=("category", [0, 1, 2]))
+    assert not statistics.is_regression(named, np.zeros(6))
+
+
 # Silence is data. Warnings are errors in this suite.
 
 
@@ -328,6 +367,7 @@ def test_every_measure_carries_units_and_a_name():
         statistics.synaptic_operations(ds),
         statistics.prediction(ds),
         statistics.accuracy(ds, np.zeros(6)),
+        statistics.root_mean_square_error(ds, np.zeros((6, 3))),
         *statistics.summary(ds).values(),
     ]
     for measure in measures:
