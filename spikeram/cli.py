@@ -254,14 +254,15 @@ def run(
 def stats(run: Path) -> None:
     """Print spike statistics, energy and latency of a recorded RUN."""
     from spikeram.recording import load
-    from spikeram.report import energy_table, layer_table
+    from spikeram.report import energy_table, latency_line, layer_table
 
     ds = load(run)
     _say(_heading(run, ds))
     if "label" in ds.coords:
         _say(_quality(ds, ds["label"].values))
     _show(layer_table(ds), "means over samples")
-    _show(energy_table(ds), "estimates for the NeuRRAM chip")
+    _show(energy_table(ds), "estimates from the chip's component table")
+    _say(latency_line(ds))
 
 
 @main.command()

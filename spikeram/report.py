@@ -74,7 +74,7 @@ def sections(ds: xr.Dataset) -> list[Section]:
     """Return what a recording alone can show."""
     found = [
         Section("Layers", "Means over trials; rates over each layer's window.", layer_table(ds)),
-        Section("Energy and latency", _ENERGY, energy_table(ds)),
+        Section("Energy and latency", f"{_ENERGY} {latency_line(ds)}", energy_table(ds)),
     ]
     if "label" in ds.coords:
         found.insert(0, _quality(ds, ds["label"].values))
@@ -118,9 +118,14 @@ def layer_table(ds: xr.Dataset) -> Table:
     return Table(header, rows)
 
 
-def energy_table(ds: xr.Dataset, model: str | energy.EnergyModel = "neurram") -> Table:
-    """Return energy by crossbar and component, and the latency, of one sample."""
-    joules = energy.energy(ds, model).mean("trial")
+def latency_line(ds: xr.Dataset) -> str:
+    """Return how long one sample takes on the chip, in words."""
+    return f"A sample takes {1e6 * float(energy.latency(ds).mean()):.3g} us."
+
+
+def energy_table(ds: xr.Dataset) -> Table:
+    """Return the energy of one sample, by crossbar and component, on the chip that ran."""
+    joules = energy.energy(ds).mean("trial")
     parts = [str(name) for name in joules["component"].values]
     rows = []
     for name in joules["crossbar"].values:
@@ -128,8 +133,6 @@ def energy_table(ds: xr.Dataset, model: str | energy.EnergyModel = "neurram") ->
         rows.append([str(name), *(_number(1e9 * v) for v in values), _number(1e9 * values.sum())])
     totals = joules.sum("crossbar").values
     rows.append(["all", *(_number(1e9 * v) for v in totals), _number(1e9 * totals.sum())])
-    latency = float(energy.latency(ds, model).mean())
-    rows.append([f"latency {1e6 * latency:.3g} us", *[""] * (len(parts) + 1)])
     return Table(["nJ for each sample", *(p.replace("_", " ") for p in parts), "sum"], rows)
 
 
@@ -169,7 +172,7 @@ def write(
 
 
 _ENERGY = (
-    "Estimates from the component table of the NeuRRAM chip: word lines, input pulses and neurons "
+    "Estimates from the component table of the chip: word lines, input pulses and neurons "
     "of the cores; adding partial sums and moving spikes between cores is not counted."
 )
 

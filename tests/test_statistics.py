@@ -413,7 +413,9 @@ def test_the_accessor_gives_what_the_functions_give():
 
 @pytest.fixture(scope="module")
 def elephant():
-    pytest.importorskip("elephant", reason="the oracle is not installed", exc_type=ImportError)
+    pytest.importorskip(
+        "elephant", reason="the elephant extra is not installed", exc_type=ImportError
+    )
     from elephant import statistics as oracle
 
     return oracle
@@ -433,7 +435,7 @@ def test_intervals_cv_and_fano_factor_are_elephants(elephant):
 
 @pytest.mark.filterwarnings("ignore")
 def test_rates_are_elephants(elephant):
-    neo = pytest.importorskip("neo", reason="the oracle is not installed")
+    neo = pytest.importorskip("neo", reason="the elephant extra is not installed")
     ds = example(seed=4, samples=2)
     start = ds["window_start"].values
     for s, j, times in every_train(ds):
