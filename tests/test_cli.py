@@ -59,6 +59,8 @@ def test_a_network_is_converted_run_counted_and_reported(folder):
     assert "150 samples, 32 steps" in printed
     assert "synaptic" in printed
     assert "word lines" in printed
+    # 32 steps, and one more for each of the two layers that follow.
+    assert f"A sample takes {0.82 * 34:.3g} us." in printed
     assert call("report", "run.nc").exit_code == 0
     html = (folder / "report.html").read_text()
     assert html.count("data:image/png;base64,") == 3
