@@ -66,12 +66,12 @@ def calibrate_bias(network: SpikingNetwork, x: ArrayLike, *, steps: int) -> Spik
         target = z if last else np.maximum(z, 0.0)
         # Rounding and clipping bend the response, so one correction leaves a rest: repeat.
         for _ in range(1 if last else BIAS_ROUNDS):
-            charge = replace(network, layers=tuple(layers)).charge_layers()[n]
+            charge = replace(network, layers=tuple(layers)).charge_layer(n)
             drive, fired = _run_layer(charge, levels, spikes, steps)
             decoded = drive if last else fired.mean(axis=1) * charge.scale
             shift = layers[n].by_column(target - decoded).mean(axis=0)
             layers[n] = replace(layers[n], bias=layers[n].bias + shift)
-        charge = replace(network, layers=tuple(layers)).charge_layers()[n]
+        charge = replace(network, layers=tuple(layers)).charge_layer(n)
         _, spikes = _run_layer(charge, levels, spikes, steps)
     return replace(network, layers=tuple(layers))
 

@@ -219,24 +219,26 @@ class SpikingNetwork:
             return np.full(self.n_inputs, self.input_scale)
         return self.layers[n - 1].worth
 
+    def charge_layer(self, n: int) -> ChargeLayer:
+        """Return layer `n` on ideal hardware, in charge quanta; one unit is one volt."""
+        layer = self.layers[n]
+        return charge_layer(
+            layer.name,
+            layer.row_weight(self.worth(n)) / layer.n_taps,
+            bias=layer.bias,
+            threshold=layer.threshold,
+            initial=layer.initial * layer.threshold,
+            scale=layer.threshold,
+            neuron=SamplingNeuron(v_rail=math.inf, spikes=layer.spikes),
+            rows=2 * (layer.weight.shape[0] + 1),
+            cores=0,
+            always_on=1,
+            gather=layer.gather,
+        )
+
     def charge_layers(self) -> tuple[ChargeLayer, ...]:
         """Return the network on ideal hardware, in charge quanta; one unit is one volt."""
-        return tuple(
-            charge_layer(
-                layer.name,
-                layer.row_weight(self.worth(n)) / layer.n_taps,
-                bias=layer.bias,
-                threshold=layer.threshold,
-                initial=layer.initial * layer.threshold,
-                scale=layer.threshold,
-                neuron=SamplingNeuron(v_rail=math.inf, spikes=layer.spikes),
-                rows=2 * (layer.weight.shape[0] + 1),
-                cores=0,
-                always_on=1,
-                gather=layer.gather,
-            )
-            for n, layer in enumerate(self.layers)
-        )
+        return tuple(self.charge_layer(n) for n in range(len(self.layers)))
 
     def preactivations(self, x: ArrayLike) -> list[NDArray[np.float64]]:
         """Return what each layer of the trained network computes before rectification.
