@@ -26,7 +26,7 @@ from spikeram.charge import ChargeLayer
 from spikeram.chip import ProgrammedChip
 from spikeram.encoding import encode, input_levels
 from spikeram.network import SpikingNetwork, checked_steps
-from spikeram.simulation import clocked
+from spikeram.simulation import charge_of, fire
 
 BIAS_ROUNDS = 2
 """Corrections of each rectified layer's biases."""
@@ -66,14 +66,14 @@ def calibrate_bias(network: SpikingNetwork, x: ArrayLike, *, steps: int) -> Spik
         target = z if last else np.maximum(z, 0.0)
         # Rounding and clipping bend the response, so one correction leaves a rest: repeat.
         for _ in range(1 if last else BIAS_ROUNDS):
-            charge = replace(network, layers=tuple(layers)).charge_layer(n)
+            charge = network.with_layers(layers).charge_layer(n)
             drive, fired = _run_layer(charge, levels, spikes, steps)
             decoded = drive if last else fired.mean(axis=1) * charge.scale
             shift = layers[n].by_column(target - decoded).mean(axis=0)
             layers[n] = replace(layers[n], bias=layers[n].bias + shift)
-        charge = replace(network, layers=tuple(layers)).charge_layer(n)
+        charge = network.with_layers(layers).charge_layer(n)
         _, spikes = _run_layer(charge, levels, spikes, steps)
-    return replace(network, layers=tuple(layers))
+    return network.with_layers(layers)
 
 
 def recalibrate(chip: ProgrammedChip, x: ArrayLike, *, steps: int | None = None) -> ProgrammedChip:
@@ -124,18 +124,19 @@ def _run_layer(
 ) -> tuple[NDArray[np.float64], NDArray[np.int8]]:
     """Return a layer's mean drive, (sample, output) in units of activation, and its spikes.
 
-    The first layer takes the inputs as constant current; every other takes `spikes`.
+    The first layer takes the inputs as constant current; every other takes `spikes`. Random charge
+    is left out: it has no mean, and a column's gain and offset are means.
     """
-    # Random charge has no mean, and a column's gain and offset are means.
-    layer = layer.quiet
     if spikes is None:
-        drive = encode(levels, layer, steps=steps, encoding="current").drive
-        activity = clocked([layer], drive, None, steps=steps)
-        charge = np.zeros((levels.shape[0], layer.n_outputs)) if drive is None else drive * 1.0
+        alone = replace(layer, sources=())
+        stimulus = encode(levels, [alone], steps=steps, encoding="current")
+        drive = (stimulus.drive or {})[layer.name]
+        fired, _ = fire(layer, None, drive, steps=steps)
+        charge = drive * 1.0
     else:
-        activity = clocked([layer], None, spikes, steps=steps)
+        fired, _ = fire(layer, charge_of(layer, spikes))
         charge = layer.sums(spikes.mean(axis=1))
-    return (charge + layer.bias) * (layer.scale / layer.threshold), activity.spikes[0]
+    return (charge + layer.bias) * (layer.scale / layer.threshold), fired
 
 
 def _gain_and_offset(

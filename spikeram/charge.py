@@ -10,7 +10,7 @@ engines agree there too.)
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -50,8 +50,9 @@ class ChargeLayer:
         One quantum [V].
     scale : float64 ndarray of shape (output,)
         Worth of one output spike in the units of the trained network.
-    spikes : {"unipolar", "ternary"}
-        Whether neurons fire +1 only, or +1 and -1.
+    spikes : {"unipolar", "ternary", "signed"}
+        Whether neurons fire +1 only, +1 and -1 alike, or -1 to take spikes back; see
+        `spikeram.neuron`.
     reset : {"subtract", "zero"}
         What a spike does to the membrane.
     decay : float
@@ -65,6 +66,12 @@ class ChargeLayer:
         (biases), for energy accounts.
     gather : Gather or None
         The inputs at each row, position by position, where the weights are a convolution's.
+    sources : tuple of str
+        Names of the nodes that drive it, "input" for the network's input, in the order of its
+        inputs. Empty: the node before it.
+    negative : int32 ndarray of shape (output,)
+        Of signed neurons, the charge of a spike whose count is below zero [quanta]; 0 where the
+        count does not go below zero.
     """
 
     name: str
@@ -84,6 +91,17 @@ class ChargeLayer:
     cores: int = 1
     always_on: int = 0
     gather: Gather | None = None
+    sources: tuple[str, ...] = ()
+    negative: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
+
+    def __post_init__(self) -> None:
+        if self.spikes == "signed" and (self.reset != "subtract" or self.decay != 1):
+            raise ValueError(
+                f"Layer {self.name!r} has signed neurons, which count charge: they expect reset "
+                "'subtract' and no leak."
+            )
+        if not self.negative.size:
+            object.__setattr__(self, "negative", np.zeros_like(self.threshold))
 
     @property
     def n_inputs(self) -> int:
@@ -218,6 +236,8 @@ def charge_layer(
     cores: int = 1,
     always_on: int = 0,
     gather: Gather | None = None,
+    slope: NDArray[np.float64] | float = 0.0,
+    sources: tuple[str, ...] = (),
 ) -> ChargeLayer:
     """Return a layer in whole quanta.
 
@@ -237,6 +257,11 @@ def charge_layer(
         For energy accounts; see `ChargeLayer`.
     gather : Gather, optional
         Of a convolution: every position has the neurons of all columns.
+    slope : ndarray of shape (column,) or float
+        Of signed neurons, the slope of the activation below zero, 0 to 1: a spike below zero
+        takes ``threshold / slope``, at most what a membrane holds.
+    sources : tuple of str
+        What drives the layer; see `ChargeLayer`.
 
     Raises
     ------
@@ -256,11 +281,15 @@ def charge_layer(
             "Split the layer."
         )
     n_positions = 1 if gather is None else gather.n_positions
+    q_threshold = np.maximum(q_threshold, 1)
+    q_negative = np.zeros_like(q_threshold)
+    if neuron.spikes == "signed":
+        q_negative = _charge_below_zero(threshold, q_threshold, slope, quantum)
     return ChargeLayer(
         name=name,
         weight=q_weight.astype(np.int16, order="C"),
         bias=np.repeat(q_bias.astype(np.int32), n_positions),
-        threshold=np.repeat(np.maximum(q_threshold, 1).astype(np.int32), n_positions),
+        threshold=np.repeat(q_threshold.astype(np.int32), n_positions),
         initial=np.repeat(q_initial.astype(np.int32), n_positions),
         rail=int(min(RAIL_LIMIT, neuron.v_rail / quantum)),
         quantum=quantum,
@@ -274,4 +303,20 @@ def charge_layer(
         cores=cores,
         always_on=always_on,
         gather=gather,
+        sources=sources,
+        negative=np.repeat(q_negative.astype(np.int32), n_positions),
     )
+
+
+def _charge_below_zero(
+    threshold: NDArray[np.float64],
+    q_threshold: NDArray[np.int64],
+    slope: NDArray[np.float64] | float,
+    quantum: float,
+) -> NDArray[np.int64]:
+    """Return the charge of a spike below zero; 0 where the slope is 0."""
+    slopes = np.broadcast_to(slope, threshold.shape)
+    volts = np.divide(threshold, slopes, out=np.zeros_like(threshold), where=slopes > 0)
+    # Nearly flat: a membrane never holds the charge of one such spike.
+    charge = np.rint(np.minimum(volts / quantum, RAIL_LIMIT)).astype(np.int64)
+    return np.where(slopes > 0, np.maximum(charge, q_threshold), 0)

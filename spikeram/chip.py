@@ -118,7 +118,7 @@ class ProgrammedLayer:
     gain: NDArray[np.float64]
     offset: NDArray[np.float64]
 
-    def charge(self, layer: Layer, cores: int) -> ChargeLayer:
+    def charge(self, layer: Layer, cores: int, sources: tuple[str, ...] = ()) -> ChargeLayer:
         """Return this layer in charge quanta, for the thresholds of `layer`."""
         weight = self.crossbar.effective_weight
         n_inputs = weight.shape[0] - self.n_bias
@@ -131,11 +131,13 @@ class ProgrammedLayer:
             threshold=threshold,
             initial=layer.initial * threshold,
             scale=layer.threshold,
+            slope=layer.slope,
             neuron=self.crossbar.neuron,
             rows=2 * weight.shape[0],
             cores=cores,
             always_on=self.n_bias,
             gather=layer.gather,
+            sources=sources or layer.sources,
         )
 
 
@@ -209,7 +211,8 @@ class ProgrammedChip:
 
     def charge_layers(self) -> tuple[ChargeLayer, ...]:
         """Return the programmed layers in charge quanta."""
+        sources = self.network.wiring.sources
         return tuple(
-            programmed.charge(layer, cores)
+            programmed.charge(layer, cores, sources[layer.name])
             for programmed, layer, cores in zip(self.layers, self.network.layers, self.cores)
         )

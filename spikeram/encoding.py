@@ -8,15 +8,18 @@ and the same spikes in every engine and in any batch.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikeram._kernels.encoding import fill_poisson, fill_rate
+from spikeram._kernels.encoding import fill_poisson, fill_rate, spike_counts
 from spikeram.charge import ChargeLayer
+from spikeram.pool import MaxPool
 from spikeram.seeds import Purpose, Seed, key
+from spikeram.wiring import INPUT, Wiring
 
 Encoding: TypeAlias = Literal["current", "rate", "poisson"]
 
@@ -26,21 +29,21 @@ LEVELS = 256
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Stimulus:
-    """What enters the first layer.
+    """What enters a network.
 
     Parameters
     ----------
-    drive : int32 ndarray of shape (sample, output) or None
-        Constant charge of every step into the first layer's neurons [quanta].
+    drive : mapping of str to int32 ndarray of shape (sample, output), or None
+        Constant charge of every step into the neurons of each layer that reads the input [quanta].
     spikes : int8 ndarray of shape (sample, step, input) or None
-        Input spikes; one step later they reach the first layer.
-    active_rows : int64 ndarray of shape (sample,)
-        Row pairs that the input drives, summed over the steps.
+        Input spikes; one step later they reach the layers that read them.
+    active_rows : mapping of str to int64 ndarray of shape (sample,)
+        Row pairs that the input drives in each of these layers, summed over the steps.
     """
 
-    drive: NDArray[np.int32] | None
+    drive: Mapping[str, NDArray[np.int32]] | None
     spikes: NDArray[np.int8] | None
-    active_rows: NDArray[np.int64]
+    active_rows: Mapping[str, NDArray[np.int64]]
 
 
 def input_levels(x: NDArray[np.float64], input_scale: float) -> NDArray[np.int16]:
@@ -67,21 +70,22 @@ def input_levels(x: NDArray[np.float64], input_scale: float) -> NDArray[np.int16
 
 def encode(
     levels: NDArray[np.int16],
-    layer: ChargeLayer,
+    nodes: Sequence[ChargeLayer | MaxPool],
     *,
     steps: int,
     encoding: Encoding,
     seed: Seed | None = None,
     first_sample: int = 0,
 ) -> Stimulus:
-    """Return the stimulus of the first layer.
+    """Return the stimulus of a network.
 
     Parameters
     ----------
     levels : int16 ndarray of shape (sample, input)
         Converter levels.
-    layer : ChargeLayer
-        The first layer; its weights turn a constant current into charge.
+    nodes : sequence of ChargeLayer and MaxPool
+        The network. The weights of the layers that read the input turn a constant current into
+        charge.
     steps : int
         Number of steps.
     encoding : {"current", "rate", "poisson"}
@@ -93,10 +97,9 @@ def encode(
     first_sample : int
         Number of the first sample in the whole run: draws are addressed by it.
     """
+    wiring = Wiring(nodes)
     if encoding == "current":
-        drive = np.rint(layer.sums(levels.astype(np.float64)) / LEVELS).astype(np.int32)
-        rows = steps * ((levels != 0) @ layer.reuse)
-        return Stimulus(drive=drive, spikes=None, active_rows=rows)
+        return _current(levels, wiring, steps)
     spikes = np.zeros((levels.shape[0], steps, levels.shape[1]), np.int8)
     if encoding == "rate":
         fill_rate(levels, LEVELS, spikes)
@@ -108,5 +111,35 @@ def encode(
         raise ValueError(
             f"encoding expects one of {', '.join(get_args(Encoding))}, got {encoding!r}."
         )
-    rows = np.abs(spikes).sum(axis=1, dtype=np.int64) @ layer.reuse
+    counts = spike_counts(spikes)
+    rows = {layer.name: counts @ reuse for layer, reuse in _readers(wiring)}
     return Stimulus(drive=None, spikes=spikes, active_rows=rows)
+
+
+def _current(levels: NDArray[np.int16], wiring: Wiring[ChargeLayer], steps: int) -> Stimulus:
+    for node in wiring.nodes:
+        if isinstance(node, MaxPool) and INPUT in wiring.sources[node.name]:
+            raise ValueError(
+                f"MaxPool {node.name!r} counts spikes, but the input is a constant current. Use "
+                "encoding='rate'."
+            )
+    drive, rows = {}, {}
+    for layer, reuse in _readers(wiring):
+        values = np.zeros((levels.shape[0], layer.n_inputs))
+        for source, part in wiring.parts(layer.name):
+            if source == INPUT:
+                values[:, part] = levels
+        drive[layer.name] = np.rint(layer.sums(values) / LEVELS).astype(np.int32)
+        rows[layer.name] = steps * ((levels != 0) @ reuse)
+    return Stimulus(drive=drive, spikes=None, active_rows=rows)
+
+
+def _readers(wiring: Wiring[ChargeLayer]) -> list[tuple[ChargeLayer, NDArray[np.int64]]]:
+    """Return the layers that read the input, and how many of their rows each input drives."""
+    found = []
+    for layer in wiring.layers:
+        if INPUT in wiring.sources[layer.name]:
+            parts = [part for source, part in wiring.parts(layer.name) if source == INPUT]
+            reuse = layer.reuse
+            found.append((layer, np.sum([reuse[part] for part in parts], axis=0)))
+    return found

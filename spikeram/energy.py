@@ -17,12 +17,12 @@ Rows and columns that hold no weight cost nothing: their lines do not switch, th
 off. Word lines, input drivers and neurons of the core are counted; adding up the parts of a tall
 column, and moving spikes between cores, happens outside and is not.
 
-Fully connected crossbars work at once, each one step behind the one before. With L of them in a
-row the decision of the last is ready after :math:`(T + L - 1)\,t_{\text{step}}`. A crossbar that
-holds a convolution is used at one position after the other, T steps at each, so that no membrane
-has to be stored; the spike trains between layers are buffered. T is then T times the positions in
-the energies, and the layers follow each other: :math:`P\,T\,t_{\text{step}}` for P positions in
-all.
+Fully connected crossbars work at once, each one step behind the latest that drives it. With L of
+them along the longest path the decision is ready after :math:`(T + L - 1)\,t_{\text{step}}`; max
+pools take no step. A crossbar that holds a convolution is used at one position after the other, T
+steps at each, so that no membrane has to be stored; the spike trains between layers are buffered. T
+is then T times the positions in the energies, and the layers, those of all branches, follow each
+other: :math:`P\,T\,t_{\text{step}}` for P positions in all.
 """
 
 from __future__ import annotations
@@ -169,17 +169,17 @@ def latency(ds: xr.Dataset, model: str | EnergyModel | None = None) -> xr.DataAr
     Returns
     -------
     xarray.DataArray of dims (trial,)
-        T + L - 1 steps for L fully connected crossbars, or P T for P positions in all; the same
-        for all samples.
+        T + L - 1 steps for a longest path of L fully connected crossbars, or P T for P positions
+        in all, and one more for encoded inputs; the same for all samples.
     """
     table = resolve(model, ds)
     steps, positions = int(ds.attrs["steps"]), ds["positions"].values
     if positions.max() == 1:
-        total = steps + positions.size - 1
+        # The last window closes then; encoded inputs open the first one a step earlier.
+        total = round(ds.attrs["t_stop"] / ds.attrs["dt"])
     else:
-        total = steps * int(positions.sum())
-    # Encoded input spikes take one step to reach the first crossbar.
-    total += int(np.any(ds["layer"].values == INPUT))
+        # Encoded input spikes take one step to reach the first crossbar.
+        total = steps * int(positions.sum()) + int(np.any(ds["layer"].values == INPUT))
     return xr.DataArray(
         np.full(ds.sizes["trial"], total * table.step_time),
         dims=("trial",),

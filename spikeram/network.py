@@ -4,149 +4,55 @@ One output spike of neuron :math:`i` in layer :math:`l` stands for the value
 :math:`\theta_i^l` of the trained network's activation, so that a count :math:`N` in :math:`T`
 steps decodes to :math:`\theta N / T`. A layer integrates
 
-.. math:: V_j \leftarrow V_j + \sum_i W_{ij}\,\theta_i^{l-1} s_i + b_j,
+.. math:: V_j \leftarrow V_j + \sum_i W_{ij}\,\theta_i s_i + b_j
 
-fires at :math:`\theta_j^l` and subtracts it, from :math:`V_j(0) = \theta_j^l / 2`: with constant
-input the count rounds to nearest. Biases carry no :math:`\theta^{l-1}`, because the inputs do.
-Bu et al., ICLR 2022; Rueckauer et al., Front. Neurosci. 11, 682 (2017).
+over the spikes of all its sources, fires at :math:`\theta_j^l` and subtracts it, from
+:math:`V_j(0) = \theta_j^l / 2`: with constant input the count rounds to nearest. Biases carry no
+:math:`\theta_i`, because the inputs do. Branches that meet, as in a residual addition, are rows of
+one matrix. Bu et al., ICLR 2022; Rueckauer et al., Front. Neurosci. 11, 682 (2017).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel
 
-from spikeram.arrays import frozen
 from spikeram.charge import ChargeLayer, charge_layer
 from spikeram.files import Header, read_npz, take, write_npz
-from spikeram.gather import Gather, weighted_sums
+from spikeram.gather import Gather
+from spikeram.layer import Layer as Layer
 from spikeram.neuron import SamplingNeuron, Spikes
+from spikeram.pool import MaxPool as MaxPool
 from spikeram.units import Second
+from spikeram.wiring import INPUT as INPUT, Wiring
+
+Node: TypeAlias = Layer | MaxPool
+"""What a network is made of."""
 
 _FORMAT = "spikeram-network"
-_VERSION = 1
+_VERSION = 2
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Layer:
-    """A layer of integrate-and-fire neurons, fully connected or convolutional.
-
-    Parameters
-    ----------
-    name : str
-        The layer's name in tables and recordings.
-    weight : ndarray of shape (row, column)
-        Weights of the trained network. Rows are inputs and columns neurons, unless there is a
-        `gather`.
-    bias : ndarray of shape (column,)
-        Biases, after any calibration.
-    threshold : ndarray of shape (column,)
-        Threshold, and worth of one spike, in the units of the activation; > 0.
-    initial : float
-        Membrane before the first step, as a share of the threshold.
-    spikes : {"unipolar", "ternary"}
-        Rectified layers fire +1 only; the output layer also fires -1.
-    gather : Gather or None
-        Of a convolution: its inputs at each row, position by position. A column is a channel,
-        and has a neuron at each position.
-    """
-
-    name: str
-    weight: NDArray[np.float64]
-    bias: NDArray[np.float64]
-    threshold: NDArray[np.float64]
-    initial: float = 0.5
-    spikes: Spikes = "unipolar"
-    gather: Gather | None = None
-
-    def __post_init__(self) -> None:
-        who = f"Layer {self.name!r}"
-        for name in ("weight", "bias", "threshold"):
-            object.__setattr__(self, name, frozen(getattr(self, name)))
-        if self.weight.ndim != 2 or 0 in self.weight.shape:
-            raise ValueError(
-                f"{who} expects weights of shape (input, output) with at least one of each, "
-                f"got {self.weight.shape}."
-            )
-        for name in ("bias", "threshold"):
-            value = getattr(self, name)
-            if value.shape != self.weight.shape[1:]:
-                raise ValueError(
-                    f"{who} expects {name} of shape ({self.weight.shape[1]},), got {value.shape}."
-                )
-        for name in ("weight", "bias", "threshold"):
-            if not np.all(np.isfinite(getattr(self, name))):
-                raise ValueError(f"{who} expects finite values, got NaN or infinity in {name}.")
-        if not np.all(self.threshold > 0):
-            raise ValueError(f"{who} expects thresholds > 0, got {self.threshold.min():g}.")
-        if self.gather is not None and self.gather.n_rows != self.weight.shape[0]:
-            raise ValueError(
-                f"{who} expects a gather of {self.weight.shape[0]} rows, got {self.gather.n_rows}."
-            )
-
-    @property
-    def n_inputs(self) -> int:
-        """Number of inputs."""
-        return int(self.weight.shape[0]) if self.gather is None else self.gather.n_inputs
-
-    @property
-    def n_columns(self) -> int:
-        """Number of columns: channels of a convolution, neurons otherwise."""
-        return int(self.weight.shape[1])
-
-    @property
-    def n_positions(self) -> int:
-        """Number of positions of a convolution; 1 otherwise."""
-        return 1 if self.gather is None else self.gather.n_positions
-
-    @property
-    def n_outputs(self) -> int:
-        """Number of neurons."""
-        return self.n_columns * self.n_positions
-
-    @property
-    def worth(self) -> NDArray[np.float64]:
-        """What one spike of each neuron stands for, of shape (output,)."""
-        return np.repeat(self.threshold, self.n_positions)
-
-    @property
-    def n_taps(self) -> int:
-        """Number of inputs that share a row; 1 without an average pool before the layer."""
-        return 1 if self.gather is None else self.gather.n_taps
-
-    def row_weight(self, worth: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the weights of fully driven rows, given what a spike of each input stands for."""
-        at_rows = worth if self.gather is None else self.gather.row_values(worth)
-        return self.weight * at_rows[:, np.newaxis]
-
-    def forward(self, activation: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return what the trained layer computes before rectification, (sample, output)."""
-        sums = weighted_sums(activation, self.weight, self.gather)
-        return sums + np.repeat(self.bias, self.n_positions)
-
-    def by_column(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return values of shape (sample, output) as (observation, column).
-
-        Each position of a convolution is an observation of its channel.
-        """
-        columns = values.reshape(values.shape[0], self.n_columns, self.n_positions)
-        return np.swapaxes(columns, 1, 2).reshape(-1, self.n_columns)
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, init=False)
 class SpikingNetwork:
-    """A chain of layers with the scale of its input.
+    """Layers and max pools, each driven by some before it, with the scale of the input.
 
     Parameters
     ----------
-    layers : tuple of Layer
-        From input to output; the last one is read out and not rectified.
+    nodes : sequence of Layer and MaxPool
+        From input to output, every node after its sources. The last one, a layer, is read out and
+        not rectified.
+    layers : sequence of Layer
+        The layers of a network without pools; or, besides `nodes`, layers that take the places of
+        theirs, one by one, as in ``dataclasses.replace(network, layers=...)``.
     input_scale : float
         Input value that full drive, or a spike in every step, stands for; > 0.
     steps : int or None
@@ -157,35 +63,54 @@ class SpikingNetwork:
         How the thresholds were chosen.
     """
 
-    layers: tuple[Layer, ...]
-    input_scale: float = 1.0
-    steps: int | None = None
-    classes: NDArray[np.generic] | None = None
-    method: str = ""
+    nodes: tuple[Node, ...]
+    input_scale: float
+    steps: int | None
+    classes: NDArray[np.generic] | None
+    method: str
 
-    def __post_init__(self) -> None:
-        if not self.layers:
-            raise ValueError("SpikingNetwork expects at least one layer, got none.")
-        for before, after in zip(self.layers[:-1], self.layers[1:]):
-            if before.n_outputs != after.n_inputs:
-                raise ValueError(
-                    f"Layer {after.name!r} expects {after.n_inputs} inputs, but layer "
-                    f"{before.name!r} has {before.n_outputs} outputs."
-                )
-        names = [layer.name for layer in self.layers]
-        if len(set(names)) < len(names):
-            raise ValueError(f"SpikingNetwork expects layers of different names, got {names}.")
-        if self.classes is not None:
-            check_classes(self.classes, self.layers[-1].n_outputs)
-        if self.steps is not None:
-            object.__setattr__(self, "steps", checked_steps(self.steps))
-        if not 0 < self.input_scale < math.inf:
-            raise ValueError(f"input_scale expects a number > 0, got {self.input_scale}.")
+    def __init__(
+        self,
+        *,
+        nodes: Sequence[Node] = (),
+        layers: Sequence[Layer] | None = None,
+        input_scale: float = 1.0,
+        steps: int | None = None,
+        classes: NDArray[np.generic] | None = None,
+        method: str = "",
+    ) -> None:
+        given = tuple(nodes)
+        if layers is not None:
+            given = _in_place(given, layers) if given else tuple(layers)
+        if classes is not None and given:
+            check_classes(classes, given[-1].n_outputs)
+        if not 0 < input_scale < math.inf:
+            raise ValueError(f"input_scale expects a number > 0, got {input_scale}.")
+        values = {
+            "nodes": given,
+            "input_scale": input_scale,
+            "steps": None if steps is None else checked_steps(steps),
+            "classes": classes,
+            "method": method,
+        }
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+        self.wiring.check_sizes()
+
+    @cached_property
+    def wiring(self) -> Wiring[Layer]:
+        """What drives each node."""
+        return Wiring(self.nodes)
+
+    @cached_property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers, one crossbar each, in order and without the pools."""
+        return self.wiring.layers
 
     @property
     def n_inputs(self) -> int:
-        """Number of inputs of the first layer."""
-        return self.layers[0].n_inputs
+        """Number of inputs."""
+        return self.wiring.widths[INPUT]
 
     @property
     def network(self) -> SpikingNetwork:
@@ -215,9 +140,20 @@ class SpikingNetwork:
 
     def worth(self, n: int) -> NDArray[np.float64]:
         """Return what one input spike of layer `n` stands for, of shape (input,)."""
-        if n == 0:
-            return np.full(self.n_inputs, self.input_scale)
-        return self.layers[n - 1].worth
+        sources = self.wiring.sources[self.layers[n].name]
+        return np.concatenate([self._worths[name] for name in sources])
+
+    @cached_property
+    def _worths(self) -> Mapping[str, NDArray[np.float64]]:
+        """What one spike of each output of each node stands for."""
+        worths = {INPUT: np.full(self.n_inputs, self.input_scale)}
+        for node in self.nodes:
+            if isinstance(node, MaxPool):
+                (source,) = self.wiring.sources[node.name]
+                worths[node.name] = node.worth(worths[source])
+            else:
+                worths[node.name] = node.worth
+        return worths
 
     def charge_layer(self, n: int) -> ChargeLayer:
         """Return layer `n` on ideal hardware, in charge quanta; one unit is one volt."""
@@ -229,16 +165,26 @@ class SpikingNetwork:
             threshold=layer.threshold,
             initial=layer.initial * layer.threshold,
             scale=layer.threshold,
+            slope=layer.slope,
             neuron=SamplingNeuron(v_rail=math.inf, spikes=layer.spikes),
             rows=2 * (layer.weight.shape[0] + 1),
             cores=0,
             always_on=1,
             gather=layer.gather,
+            sources=self.wiring.sources[layer.name],
         )
 
     def charge_layers(self) -> tuple[ChargeLayer, ...]:
         """Return the network on ideal hardware, in charge quanta; one unit is one volt."""
         return tuple(self.charge_layer(n) for n in range(len(self.layers)))
+
+    def with_layers(self, layers: Sequence[Layer]) -> SpikingNetwork:
+        """Return the network with other layers in place of its own, one by one."""
+        return replace(self, nodes=_in_place(self.nodes, layers))
+
+    def charged(self, layers: Sequence[ChargeLayer]) -> tuple[ChargeLayer | MaxPool, ...]:
+        """Return the nodes as engines run them: the pools, and these in place of the layers."""
+        return _in_place(self.nodes, layers)
 
     def preactivations(self, x: ArrayLike) -> list[NDArray[np.float64]]:
         """Return what each layer of the trained network computes before rectification.
@@ -248,12 +194,19 @@ class SpikingNetwork:
         x : array_like of shape (sample, input)
             Inputs in the trained network's units.
         """
-        activation = self.checked_input(x)
+        values = {INPUT: self.checked_input(x)}
         results = []
-        for layer in self.layers:
-            z = layer.forward(activation)
-            results.append(z)
-            activation = np.maximum(z, 0.0)
+        done = self.wiring.last_readers()
+        for node in self.nodes:
+            sources = [values[name] for name in self.wiring.sources[node.name]]
+            if isinstance(node, MaxPool):
+                values[node.name] = node.maxima(sources[0])
+            else:
+                joined = sources[0] if len(sources) == 1 else np.concatenate(sources, axis=1)
+                results.append(node.forward(joined))
+                values[node.name] = node.activation(results[-1])
+            for name in done[node.name]:
+                del values[name]
         return results
 
     def checked_input(self, x: ArrayLike) -> NDArray[np.float64]:
@@ -274,9 +227,15 @@ class SpikingNetwork:
                     initial=layer.initial,
                     spikes=layer.spikes,
                     gathered=None if layer.gather is None else layer.gather.n_inputs,
+                    sources=layer.sources,
                 )
                 for layer in self.layers
             ],
+            pools=tuple(
+                _PoolHeader(name=node.name, source=node.source, place=place)
+                for place, node in enumerate(self.nodes)
+                if isinstance(node, MaxPool)
+            ),
         )
         arrays: dict[str, NDArray[np.generic]] = {}
         if self.classes is not None:
@@ -286,6 +245,10 @@ class SpikingNetwork:
                 arrays[f"{name}_{n}"] = getattr(layer, name)
             if layer.gather is not None:
                 arrays[f"gather_{n}"] = layer.gather.index
+            if layer.spikes == "signed":
+                arrays[f"slope_{n}"] = np.asarray(layer.slope)
+        for n, pool in enumerate(node for node in self.nodes if isinstance(node, MaxPool)):
+            arrays[f"pool_{n}"] = pool.index
         write_npz(path, header, arrays)
 
     @classmethod
@@ -298,7 +261,7 @@ class SpikingNetwork:
             If the file is missing, damaged, foreign or from a newer version.
         """
         arrays, header = read_npz(path, _NetworkHeader, kind=_FORMAT, version=_VERSION)
-        layers = tuple(
+        nodes: list[Node] = [
             Layer(
                 name=layer.name,
                 weight=take(arrays, f"weight_{n}", path),
@@ -306,17 +269,34 @@ class SpikingNetwork:
                 threshold=take(arrays, f"threshold_{n}", path),
                 initial=layer.initial,
                 spikes=layer.spikes,
+                slope=take(arrays, f"slope_{n}", path) if layer.spikes == "signed" else 0.0,
                 gather=take_gather(arrays, n, layer.gathered, path),
+                sources=layer.sources,
             )
             for n, layer in enumerate(header.layers)
-        )
+        ]
+        for n, pool in enumerate(header.pools):
+            index = take(arrays, f"pool_{n}", path).astype(np.int32)
+            nodes.insert(pool.place, MaxPool(pool.name, pool.source, index))
         return cls(
-            layers=layers,
+            nodes=nodes,
             input_scale=header.input_scale,
             steps=header.steps,
             classes=arrays.get("classes"),
             method=header.method,
         )
+
+
+_InPlace = TypeVar("_InPlace", Layer, ChargeLayer)
+
+
+def _in_place(nodes: Sequence[Node], layers: Sequence[_InPlace]) -> tuple[_InPlace | MaxPool, ...]:
+    """Return `nodes` with other layers in place of theirs."""
+    expected = sum(isinstance(node, Layer) for node in nodes)
+    if len(layers) != expected:
+        raise ValueError(f"The network expects {expected} layers, got {len(layers)}.")
+    left = iter(layers)
+    return tuple(node if isinstance(node, MaxPool) else next(left) for node in nodes)
 
 
 def checked_samples(x: ArrayLike, n_inputs: int, what: str) -> NDArray[np.float64]:
@@ -379,6 +359,13 @@ class _LayerHeader(BaseModel, extra="forbid", strict=True):
     initial: float
     spikes: Spikes
     gathered: int | None = None
+    sources: tuple[str, ...] = ()
+
+
+class _PoolHeader(BaseModel, extra="forbid", strict=True):
+    name: str
+    source: str
+    place: int
 
 
 class _NetworkHeader(Header):
@@ -386,3 +373,4 @@ class _NetworkHeader(Header):
     steps: int | None
     method: str
     layers: list[_LayerHeader]
+    pools: tuple[_PoolHeader, ...] = ()

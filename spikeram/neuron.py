@@ -10,6 +10,25 @@ one at or below the negative threshold emits -1. The same sampling capacitor the
 threshold's worth of charge away (reset by subtraction), or :math:`C_i` is discharged (reset to
 zero). There is no leak; one can be added. Wan et al., Nature 608, 504 (2022), Extended Data
 Fig. 4; capacitances as cited in `spikeram.models.chips`.
+
+A signed neuron takes back spikes that came too early. With its net count :math:`S` of the window,
+the threshold :math:`\theta`, the slope :math:`a` of its activation below zero,
+:math:`\theta_n = \theta / a` and :math:`U_n = \lfloor (\theta - \theta_n) / 2 \rfloor`, a step
+emits at most one spike:
+
+.. math::
+
+    +1 \text{ and } U \leftarrow U - \theta   &\text{ if } U \ge \theta,          & S \ge 0, \\
+    +1 \text{ and } U \leftarrow U - \theta_n &\text{ if } U \ge U_n + \theta_n,  & S < 0, \\
+    -1 \text{ and } U \leftarrow U + \theta   &\text{ if } U < 0,                  & S > 0, \\
+    -1 \text{ and } U \leftarrow U + \theta_n &\text{ if } U < U_n \text{ and } a > 0, & S \le 0.
+
+With charge :math:`Q` in all and :math:`U(0) = \theta / 2` it comes to rest at
+:math:`S = \lfloor Q / \theta + 1/2 \rfloor`, in whatever order the charge came; below zero at
+:math:`S = \lfloor Q / \theta_n + 1/2 \rfloor`, so that :math:`\theta S` is :math:`a Q` within
+half a spike, and at 0 where :math:`a = 0`. The count is an up/down counter for each neuron, which
+is digital and not on the published chip. Hu et al., Fast-SNN, IEEE TPAMI (2023); You et al.,
+SpikeZIP-TF, ICML (2024), whose ST-BIF neuron this is with :math:`a = 0`.
 """
 
 from __future__ import annotations
@@ -17,14 +36,14 @@ from __future__ import annotations
 import math
 import sys
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 from spikeram.units import Farad, Kelvin, Quantity, Second, Volt, as_si
 
 BOLTZMANN = 1.380649e-23
 """Boltzmann constant [J/K], exact in the SI since 2019."""
 
-Spikes: TypeAlias = Literal["unipolar", "ternary"]
+Spikes: TypeAlias = Literal["unipolar", "ternary", "signed"]
 Reset: TypeAlias = Literal["subtract", "zero"]
 
 
@@ -43,8 +62,9 @@ class SamplingNeuron:
         The membrane saturates at +-`v_rail` around the reference [V]; inf for never.
     dt : Second
         Duration of one sample-integrate-compare step [s].
-    spikes : {"unipolar", "ternary"}
-        Whether a neuron fires +1 only, or +1 and -1.
+    spikes : {"unipolar", "ternary", "signed"}
+        Whether a neuron fires +1 only, +1 and -1 alike, or -1 to take spikes back; the last needs
+        reset "subtract" and no leak.
     reset : {"subtract", "zero"}
         Charge decrement by one threshold, or full discharge.
     leak : Second or None
@@ -103,13 +123,20 @@ class SamplingNeuron:
             if not leak > 0:
                 raise ValueError(f"SamplingNeuron.leak expects a time > 0 or None, got {leak} s.")
             object.__setattr__(self, "leak", leak)
-        if self.spikes not in ("unipolar", "ternary"):
+        if self.spikes not in get_args(Spikes):
             raise ValueError(
-                f"SamplingNeuron.spikes expects 'unipolar' or 'ternary', got {self.spikes!r}."
+                f"SamplingNeuron.spikes expects 'unipolar', 'ternary' or 'signed', got "
+                f"{self.spikes!r}."
             )
         if self.reset not in ("subtract", "zero"):
             raise ValueError(
                 f"SamplingNeuron.reset expects 'subtract' or 'zero', got {self.reset!r}."
+            )
+        if self.spikes == "signed" and (self.reset != "subtract" or self.leak is not None):
+            raise ValueError(
+                "SamplingNeuron.spikes 'signed' counts charge, which a reset to zero or a leak "
+                f"takes away: it expects reset 'subtract' and no leak, got {self.reset!r} and "
+                f"{self.leak}."
             )
 
     @property

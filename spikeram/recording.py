@@ -7,9 +7,9 @@ window starts at step w is at
 
 .. math:: t = (w + k)\,\Delta t, \qquad 0 \le k < T,
 
-with :math:`w` one more than that of the layer before. Files pack such times as integer steps, so
-that they come back to the bit. Strict CF allows one instance dimension for each ragged array: ours
-is the C-order stack of (trial, neuron).
+with :math:`w` one more than the latest of the layers that drive it. Files pack such times as
+integer steps, so that they come back to the bit. Strict CF allows one instance dimension for each
+ragged array: ours is the C-order stack of (trial, neuron).
 
 ========================  =====================  ================================================
 variable                  dims                   meaning
@@ -49,16 +49,16 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
+from spikeram._kernels.encoding import spike_counts
 from spikeram.charge import ChargeLayer
 from spikeram.errors import RecordingError
 from spikeram.files import check_output, replacing
+from spikeram.pool import MaxPool
 from spikeram.units import Second
+from spikeram.wiring import INPUT as INPUT, Wiring
 
 SCHEMA = "1"
 """Version of the schema, in ``attrs["spikeram_schema"]``."""
-
-INPUT = "input"
-"""Name of the layer of encoded input spikes."""
 
 Record: TypeAlias = Literal["spikes", "counts"]
 
@@ -104,7 +104,7 @@ class Activity:
 
 def build(
     activity: Activity,
-    layers: Sequence[ChargeLayer],
+    nodes: Sequence[ChargeLayer | MaxPool],
     *,
     steps: int,
     dt: Second,
@@ -121,8 +121,8 @@ def build(
     ----------
     activity : Activity
         Spikes of each layer.
-    layers : sequence of ChargeLayer
-        The layers that were run, one crossbar each.
+    nodes : sequence of ChargeLayer and MaxPool
+        The network that was run: one crossbar for each layer; pools leave no trace.
     steps : int
         Number of steps T of every layer's window.
     dt : Second
@@ -150,22 +150,22 @@ def build(
         raise ValueError(f"build expects record 'spikes' or 'counts', got {record!r}.")
     if not (steps >= 1 and dt > 0):
         raise ValueError(f"build expects steps >= 1 and dt > 0, got {steps} and {dt} s.")
+    layers = [node for node in nodes if not isinstance(node, MaxPool)]
     names = ([INPUT] if has_input else []) + [layer.name for layer in layers]
     samples = _checked_samples(activity, layers, names, steps)
     _check_shape("output", output.shape[:-1], (samples, steps))
     _check_shape("active_rows", active_rows.shape, (samples, len(layers)))
 
     widths = [spikes.shape[2] for spikes in activity.spikes]
-    window = np.repeat(np.arange(len(names)), widths)
-    # (sample, neuron, step): C order is then the order of the events.
-    trains = np.concatenate([spikes.transpose(0, 2, 1) for spikes in activity.spikes], axis=1)
-    fired = np.flatnonzero(trains)
-    sign = trains.reshape(-1)[fired]
-    if np.any(np.abs(sign) != 1):
+    starts = Wiring(nodes).starts(constant_input=not has_input)
+    start = np.array([starts[name] for name in names])
+    window = np.repeat(start, widths)
+    if any(spikes.min(initial=0) < -1 or spikes.max(initial=0) > 1 for spikes in activity.spikes):
         raise ValueError("build expects spikes of -1, 0 or 1, got others.")
+    counts = np.concatenate([spike_counts(spikes) for spikes in activity.spikes], axis=1)
 
     variables = {
-        "row_size": (("trial", "neuron"), np.count_nonzero(trains, axis=2).astype(np.int32)),
+        "row_size": (("trial", "neuron"), counts.astype(np.int32)),
         "output": (("trial", "step", "class"), np.asarray(output, dtype=np.float32)),
         "active_rows": (("trial", "crossbar"), np.asarray(active_rows, dtype=np.int64)),
         "rows": (("crossbar",), np.array([layer.rows for layer in layers], dtype=np.int64)),
@@ -177,6 +177,10 @@ def build(
         "cores": (("crossbar",), np.array([layer.cores for layer in layers], dtype=np.int64)),
     }
     if record == "spikes":
+        # (sample, neuron, step): C order is then the order of the events.
+        trains = np.concatenate([spikes.transpose(0, 2, 1) for spikes in activity.spikes], axis=1)
+        fired = np.flatnonzero(trains)
+        sign = trains.reshape(-1)[fired]
         step = window[fired // steps % window.size] + fired % steps
         variables["t"] = (("event",), step * float(dt))
         if np.any(sign < 0):
@@ -194,7 +198,7 @@ def build(
         "spikeram_schema": SCHEMA,
         "record": record,
         "t_start": 0.0,
-        "t_stop": (len(names) - 1 + steps) * float(dt),
+        "t_stop": (int(start.max()) + steps) * float(dt),
         "duration": steps * float(dt),
         "dt": float(dt),
         "steps": int(steps),

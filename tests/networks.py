@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from spikeram.charge import ChargeLayer
 from spikeram.conversion import TrainedNetwork
 from spikeram.gather import after_average_pool, convolution
-from spikeram.network import Layer, SpikingNetwork
+from spikeram.network import INPUT, Layer, MaxPool, SpikingNetwork
 
 
 def trained(
@@ -69,20 +69,70 @@ def random_layer(
     spikes: str = "unipolar",
     reset: str = "subtract",
     rail: int = 2**30,
+    name: str = "",
+    slope: float = 0.0,
+    quantum: float = 2.0**-20,
     **options: object,
 ) -> ChargeLayer:
     """Return a layer of random charges, strong enough that neurons fire."""
+    threshold = rng.integers(1000, 6000, n_outputs).astype(np.int32)
     return ChargeLayer(
-        name=f"layer_{n_inputs}_{n_outputs}",
+        name=name or f"layer_{rng.integers(10**9)}",
         weight=rng.integers(-2047, 2048, (n_inputs, n_outputs)).astype(np.int16),
         bias=rng.integers(-500, 1500, n_outputs).astype(np.int32),
-        threshold=rng.integers(1000, 6000, n_outputs).astype(np.int32),
+        threshold=threshold,
+        negative=np.rint(threshold / slope).astype(np.int32) if slope else threshold * 0,
         initial=rng.integers(0, 1000, n_outputs).astype(np.int32),
         rail=rail,
-        quantum=2.0**-20,
+        quantum=quantum,
         scale=np.ones(n_outputs),
         spikes=spikes,  # type: ignore[arg-type]
         reset=reset,  # type: ignore[arg-type]
         rows=2 * n_inputs,
         **options,  # type: ignore[arg-type]
     )
+
+
+def random_graph(
+    rng: np.random.Generator, n_nodes: int, *, current: bool
+) -> tuple[list[ChargeLayer | MaxPool], dict[str, NDArray[np.int32]]]:
+    """Return layers and max pools, each driven by some before it, and a drive for two samples.
+
+    Of all kinds of neurons, with branches that are added, joined, pooled, of unequal lengths or
+    never read, and with inputs that several layers read.
+    """
+    widths = {INPUT: int(rng.integers(1, 6))}
+    nodes: list[ChargeLayer | MaxPool] = []
+    drive = {}
+    for n in range(n_nodes):
+        known = list(widths)
+        name = f"node_{n}"
+        trains = known[1:] if current else known
+        if trains and n < n_nodes - 1 and rng.random() < 0.3:
+            source = str(rng.choice(trains))
+            shape = (int(rng.integers(1, 5)), int(rng.integers(1, 4)))
+            index = rng.integers(-1, widths[source], shape)
+            nodes.append(MaxPool(name, source, index.astype(np.int32)))
+        else:
+            chosen = rng.choice(known, min(len(known), int(rng.integers(1, 4))), replace=False)
+            sources = tuple(map(str, chosen)) if rng.random() < 0.8 else (known[-1],)
+            # Nothing said is the node before.
+            said = () if sources == (known[-1],) and rng.random() < 0.5 else sources
+            kind = str(rng.choice(["unipolar", "ternary", "signed", "signed"]))
+            layer = random_layer(
+                rng,
+                sum(widths[source] for source in sources),
+                int(rng.integers(1, 6)),
+                name=name,
+                spikes=kind,
+                slope=float(rng.choice([0.0, 0.25, 1.0])) if kind == "signed" else 0.0,
+                reset="subtract" if kind == "signed" else str(rng.choice(["subtract", "zero"])),
+                rail=int(rng.choice([2**30, 8000])),
+                quantum=2.0 ** -int(rng.integers(10, 24)),
+                sources=said,
+            )
+            nodes.append(layer)
+            if INPUT in sources:
+                drive[name] = rng.integers(-3000, 3000, (2, layer.n_outputs)).astype(np.int32)
+        widths[name] = nodes[-1].n_outputs
+    return nodes, drive

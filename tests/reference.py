@@ -72,37 +72,116 @@ def _pulse_by_hand(g, v, polarity, constants, limits, factor, verify):
     return g_low + (g - g_low) * math.exp(-rho)
 
 
-def run_by_hand(layers, drive, spikes, steps):
+def run_by_hand(nodes, drive, spikes, steps):
     """Return each layer's spikes and the last membranes, in Python integers, step by step.
 
-    Step k of layer n runs at time k + n, as in a clock-driven simulator: all layers in turn.
+    All nodes in turn in every step of one clock. A layer's window opens one step after the last
+    window of its sources; spikes of a source whose window opened earlier are held back.
     """
-    n_samples = len(drive if spikes is None else spikes)
-    fired = [np.zeros((n_samples, steps, layer.n_outputs), int) for layer in layers]
-    trace = np.zeros((n_samples, steps, layers[-1].n_outputs), int)
+    sources = sources_by_hand(nodes)
+    n_samples = len(next(iter(drive.values())) if spikes is None else spikes)
+    opens = {"input": -1 if spikes is None else 0}
+    for node in nodes:
+        latest = max(opens[name] for name in sources[node.name])
+        opens[node.name] = latest if is_pool(node) else latest + 1
+    layers = [node for node in nodes if not is_pool(node)]
+    fired = {node.name: np.zeros((n_samples, steps, node.n_outputs), int) for node in nodes}
+    trace = np.zeros((n_samples, steps, nodes[-1].n_outputs), int)
     for s in range(n_samples):
-        membranes = [[int(u) for u in layer.initial] for layer in layers]
-        for time in range(steps + len(layers) - 1):
-            for n, layer in enumerate(layers):
-                k = time - n
+        state = {node.name: _at_rest(node) for node in nodes}
+        sent = {}  # (source, step of its window): spikes
+        for time in range(max(opens.values()) + steps):
+            if spikes is not None and time < steps:
+                sent["input", time] = [int(x) for x in spikes[s, time]]
+            for node in nodes:
+                k = time - opens[node.name]
                 if not 0 <= k < steps:
                     continue
-                for j in range(layer.n_outputs):
-                    u = membranes[n][j] + int(layer.bias[j])
-                    if n == 0 and spikes is None:
-                        u += int(drive[s, j])
-                    else:
-                        incoming = spikes[s, k] if n == 0 else fired[n - 1][s, k]
-                        u += sum(int(w) * int(x) for w, x in zip(layer.weight[:, j], incoming))
-                    u = max(-layer.rail, min(layer.rail, u))
-                    threshold = int(layer.threshold[j])
-                    spike = 1 if u >= threshold else 0
-                    if layer.spikes == "ternary" and u <= -threshold:
-                        spike = -1
-                    if spike:
-                        u = u - spike * threshold if layer.reset == "subtract" else 0
-                    fired[n][s, k, j] = spike
-                    membranes[n][j] = u
-                if n == len(layers) - 1:
-                    trace[s, k] = membranes[n]
-    return fired, trace
+                silent = spikes is None and "input" in sources[node.name]
+                total = sum(len(sent[name, k]) for name in sources[node.name] if (name, k) in sent)
+                incoming = []
+                for name in sources[node.name]:
+                    n_silent = silent and name == "input"
+                    incoming += [0] * (node.n_inputs - total) if n_silent else sent[name, k]
+                if is_pool(node):
+                    sent[node.name, k] = _pool_by_hand(node, state[node.name], incoming)
+                else:
+                    own = None if spikes is not None or not silent else drive[node.name][s]
+                    sent[node.name, k] = _fire_by_hand(node, state[node.name], incoming, own)
+                    if node is nodes[-1]:
+                        trace[s, k] = state[node.name]["membrane"]
+                fired[node.name][s, k] = sent[node.name, k]
+    return [fired[layer.name] for layer in layers], trace
+
+
+def sources_by_hand(nodes):
+    before = ["input"] + [node.name for node in nodes]
+    return {node.name: list(node.sources) or [name] for node, name in zip(nodes, before)}
+
+
+def is_pool(node):
+    return not hasattr(node, "weight")
+
+
+def _at_rest(node):
+    if is_pool(node):
+        return {"counts": {}, "largest": [0] * node.n_outputs}
+    return {"membrane": [int(u) for u in node.initial], "count": [0] * node.n_outputs}
+
+
+def _pool_by_hand(pool, state, incoming):
+    for i, spike in enumerate(incoming):
+        state["counts"][i] = state["counts"].get(i, 0) + spike
+    out = []
+    for j, taps in enumerate(pool.index.tolist()):
+        largest = max((state["counts"][i] for i in taps if i != -1), default=0)
+        out.append(largest - state["largest"][j])
+        state["largest"][j] = largest
+    return out
+
+
+def _fire_by_hand(layer, state, incoming, drive):
+    out = []
+    for j in range(layer.n_outputs):
+        u = state["membrane"][j] + int(layer.bias[j])
+        if drive is not None:
+            u += int(drive[j])
+        u += sum(int(w) * x for w, x in zip(layer.weight[:, j], incoming))
+        u = max(-layer.rail, min(layer.rail, u))
+        threshold = int(layer.threshold[j])
+        if layer.spikes == "signed":
+            spike, charge = signed_by_hand(u, state["count"][j], threshold, int(layer.negative[j]))
+        else:
+            spike, charge = 1 if u >= threshold else 0, threshold
+            if layer.spikes == "ternary" and u <= -threshold:
+                spike = -1
+        if spike:
+            u = u - spike * charge if layer.reset == "subtract" else 0
+        out.append(spike)
+        state["membrane"][j] = u
+        state["count"][j] += spike
+    return out
+
+
+def signed_by_hand(u, count, theta, theta_n):
+    """Return the spike of a signed neuron, and the charge it takes or gives."""
+    if count > 0:
+        if u >= theta:
+            return 1, theta
+        return (-1, theta) if u < 0 else (0, 0)
+    low = (theta - theta_n) // 2
+    if count == 0 and u >= theta:
+        return 1, theta
+    if count < 0 and u >= low + theta_n:
+        return 1, theta_n
+    if theta_n > 0 and u < low:
+        return -1, theta_n
+    return 0, 0
+
+
+def count_by_hand(charge, initial, theta, theta_n):
+    """Return where the count of a signed neuron comes to rest."""
+    level = initial + charge
+    if level >= 0 or theta_n == 0:
+        return max(0, level // theta)
+    return min(0, (level - (theta - theta_n) // 2) // theta_n)

@@ -59,7 +59,7 @@ def layers_of(network):
 def test_unrolled_layers_fire_the_same_spikes():
     levels = input_levels(X, NETWORK.input_scale)
     layers = layers_of(NETWORK)
-    drive = encode(levels, layers[0], steps=12, encoding="current").drive
+    drive = encode(levels, layers, steps=12, encoding="current").drive
     small = clocked(layers, drive, None, steps=12)
     large = clocked([layer.unrolled for layer in layers], drive, None, steps=12)
     for a, b in zip(small.spikes, large.spikes):

@@ -98,7 +98,7 @@ def test_layers_that_do_not_fit_are_refused(weight, bias, threshold, message):
 
 def test_layers_that_do_not_chain_are_refused():
     a, b = single(1, 0, 1).layers[0], network().layers[0]
-    with pytest.raises(ValueError, match="'dense_1' expects 6 inputs, but layer 'only' has 1"):
+    with pytest.raises(ValueError, match="'dense_1' expects 6 inputs, but 'only' has 1"):
         SpikingNetwork(layers=(a, b))
 
 

@@ -4,9 +4,12 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given, strategies as st
 
-from spikeram._kernels.neuron import integrate, integrate_noisy, noise
+from spikeram._kernels.neuron import integrate, integrate_noisy, integrate_signed, noise
 from spikeram.neuron import SamplingNeuron
+
+from reference import count_by_hand, signed_by_hand
 
 
 def fire(charge, *, threshold=100, rail=10**6, ternary=False, subtract=True, u=0):
@@ -39,6 +42,68 @@ def test_unipolar_neurons_keep_negative_charge():
 
 def test_the_membrane_stops_at_the_rails_before_it_is_compared():
     assert fire([-500, 500, 900], rail=300) == ([0, 1, 1], [-300, 100, 200])
+
+
+def fire_signed(charge, *, threshold, negative, u, rail=2**30):
+    """Return the spikes of one signed neuron for a list of charges."""
+    spikes = np.zeros((len(charge), 1), np.int8)
+    integrate_signed(
+        np.array(charge, np.int32)[:, np.newaxis], np.zeros(1, np.int32),
+        np.array([threshold], np.int32), np.array([negative], np.int32), rail, np.uint64(0), 0,
+        0.0, 0, np.array([u], np.int32), spikes, np.zeros((0, 1), np.int32),
+    )  # fmt: skip
+    return spikes[:, 0].tolist()
+
+
+signed = given(
+    charge=st.lists(st.integers(-700, 700), max_size=20),
+    order=st.randoms(use_true_random=False),
+    threshold=st.integers(1, 300),
+    slope=st.sampled_from([0.0, 0.1, 0.25, 0.9, 1.0]),
+)
+
+
+@signed
+def test_a_signed_neuron_comes_to_rest_at_its_charge_in_whatever_order_it_came(
+    charge, order, threshold, slope
+):
+    negative = max(threshold, round(threshold / slope)) if slope else 0
+    initial = threshold // 2
+    rest = count_by_hand(sum(charge), initial, threshold, negative)
+    # One spike a step: silence enough to pay all of it out.
+    silence = [0] * (sum(map(abs, charge)) // threshold + 2 * len(charge) + 2)
+    order.shuffle(charge)
+    spikes = fire_signed(charge + silence, threshold=threshold, negative=negative, u=initial)
+    assert sum(spikes) == rest
+    if slope == 0 and threshold % 2 == 0:
+        assert rest == max(0, math.floor(sum(charge) / threshold + 0.5))
+    if slope > 0 and sum(charge) < 0:
+        # Half a spike, and a quantum for each threshold that is rounded.
+        error = abs(threshold * rest - slope * sum(charge))
+        assert error <= threshold / 2 + 1 + abs(rest)
+
+
+@signed
+def test_a_signed_neuron_does_what_integers_by_hand_do(charge, order, threshold, slope):
+    negative = max(threshold, round(threshold / slope)) if slope else 0
+    u, count, expected = threshold // 2, 0, []
+    for one in charge:
+        u = min(max(u + one, -900), 900)
+        spike, amount = signed_by_hand(u, count, threshold, negative)
+        u, count = u - spike * amount, count + spike
+        expected.append(spike)
+    found = fire_signed(charge, threshold=threshold, negative=negative, u=threshold // 2, rail=900)
+    assert found == expected
+
+
+def test_a_signed_neuron_never_counts_below_zero_where_its_slope_is_zero():
+    assert fire_signed([-900, 0, 950, 0], threshold=100, negative=0, u=50) == [0, 0, 1, 0]
+
+
+@pytest.mark.parametrize("change", [{"reset": "zero"}, {"leak": 1e-6}])
+def test_signed_neurons_have_to_keep_their_charge(change):
+    with pytest.raises(ValueError, match="expects reset 'subtract' and no leak"):
+        SamplingNeuron(spikes="signed", **change)
 
 
 @pytest.mark.parametrize("drive", [0, 1, 7, 33, 50, 99, 100])

@@ -11,9 +11,10 @@ from spikeram import simulation
 from spikeram.conversion import convert
 from spikeram.errors import SimulationInterrupted
 from spikeram.programming import program
-from spikeram.simulation import clocked, decode, membrane, simulate
+from spikeram.simulation import charge_of, clocked, decode, membrane, simulate
+from spikeram.wiring import Wiring
 
-from networks import inputs, random_layer, single, trained
+from networks import inputs, random_graph, random_layer, single, trained
 from reference import run_by_hand
 
 KEYS = [np.uint64(n) for n in range(5)]
@@ -25,7 +26,8 @@ def random_case(seed, n_samples, steps, *, current, **options):
     sizes = rng.integers(1, 9, rng.integers(2, 5))
     layers = [random_layer(rng, a, b, **options) for a, b in zip(sizes[:-1], sizes[1:])]
     if current:
-        return layers, rng.integers(-3000, 3000, (n_samples, sizes[1])).astype(np.int32), None
+        drive = rng.integers(-3000, 3000, (n_samples, sizes[1])).astype(np.int32)
+        return layers, {layers[0].name: drive}, None
     return layers, None, rng.integers(-1, 2, (n_samples, steps, sizes[0])).astype(np.int8)
 
 
@@ -48,12 +50,31 @@ def test_the_clocked_engine_does_what_integers_by_hand_do(seed, current, spikes,
     np.testing.assert_array_equal(activity.membrane, trace)
 
 
+@settings(max_examples=100)
+@given(seed=st.integers(0, 2**32 - 1), n_nodes=st.integers(1, 7), current=st.booleans())
+def test_a_graph_run_node_by_node_does_what_one_run_step_by_step_does(seed, n_nodes, current):
+    rng = np.random.default_rng(seed)
+    nodes, drive = random_graph(rng, n_nodes, current=current)
+    n_inputs = Wiring(nodes).widths["input"]
+    stimulus = (
+        (drive, None) if current else (None, rng.integers(-1, 2, (2, 9, n_inputs)).astype(np.int8))
+    )
+    activity = clocked(nodes, *stimulus, steps=9)
+    fired, trace = run_by_hand(nodes, *stimulus, 9)
+    assert len(activity.spikes) == len(fired)
+    for found, expected in zip(activity.spikes, fired):
+        np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(activity.membrane, trace)
+
+
 @pytest.mark.parametrize("noisy", [{}, {"sigma_noise": 300.0, "kick": 40, "decay": 0.9}])
 @pytest.mark.parametrize("current", [True, False])
 def test_spikes_do_not_depend_on_threads_or_batches(noisy, current):
     layers, drive, incoming = random_case(5, 40, 9, current=current, **noisy)
 
     def some(array, part):
+        if isinstance(array, dict):
+            return {name: values[part] for name, values in array.items()}
         return None if array is None else array[part]
 
     whole = clocked(layers, drive, incoming, steps=9, keys=KEYS[: len(layers)], threads=1)
@@ -76,7 +97,7 @@ def test_adding_rows_and_the_matrix_product_bring_the_same_charge():
     activity = np.linspace(0, 1, 12)[:, np.newaxis]
     spikes = (rng.random((1, 12, 512)) < activity).astype(np.int8)
     assert layer.exact_in_float32
-    both = simulation._charge(spikes, layer)
+    both = charge_of(layer, spikes)
     assert "weight_float32" in vars(layer)
     np.testing.assert_array_equal(both[0], spikes[0].astype(int) @ layer.weight.astype(int))
 
@@ -87,7 +108,7 @@ def test_layers_too_large_for_exact_float32_sums_add_rows():
     large = dataclasses.replace(layer, weight=huge)
     assert not large.exact_in_float32
     spikes = np.ones((1, 1, 8300), np.int8)
-    np.testing.assert_array_equal(simulation._charge(spikes, large), 8300 * 2047)
+    np.testing.assert_array_equal(charge_of(large, spikes), 8300 * 2047)
     assert "weight_float32" not in vars(large)
 
 
@@ -227,7 +248,7 @@ def test_decoding_follows_the_charge_after_every_step():
     layers, drive, _ = random_case(7, 3, 10, current=True)
     last = layers[-1:]
     drive = np.random.default_rng(0).integers(0, 900, (3, last[0].n_outputs)).astype(np.int32)
-    activity = clocked(last, drive, None, steps=10)
+    activity = clocked(last, {last[0].name: drive}, None, steps=10)
     expected = (drive + last[0].bias) / last[0].threshold
     for k in (0, 4, 9):
         np.testing.assert_allclose(decode(activity, last[0])[:, k], expected, rtol=1e-6)

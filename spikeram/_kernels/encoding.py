@@ -1,4 +1,4 @@
-"""Values to spikes."""
+"""Values to spikes, and spikes to counts."""
 
 from __future__ import annotations
 
@@ -38,3 +38,21 @@ def fill_poisson(key, first_sample, levels, full, spikes):
                 word, _, _, _ = philox(key, k, i, first_sample + s, 0)
                 if np.int64(word) * full < np.int64(abs(levels[s, i])) << 32:
                     spikes[s, k, i] = 1 if levels[s, i] > 0 else -1
+
+
+@numba.njit(nogil=True, cache=True)
+def spike_counts(spikes):
+    """Return the number of spikes of either sign: (sample, step, neuron) to (sample, neuron)."""
+    counts = np.zeros((spikes.shape[0], spikes.shape[2]), np.int64)
+    few = np.empty(spikes.shape[2], np.uint8)
+    for s in range(spikes.shape[0]):
+        # Bytes hold the counts of 128 steps, thirty-two lanes to a register and more.
+        for start in range(0, spikes.shape[1], 128):
+            few[:] = 0
+            for k in range(start, min(start + 128, spikes.shape[1])):
+                train = spikes[s, k]
+                for i in range(few.size):
+                    few[i] += np.uint8(train[i] != 0)
+            for i in range(few.size):
+                counts[s, i] += few[i]
+    return counts

@@ -62,15 +62,14 @@ def integrate(charge, bias, threshold, rail, ternary, subtract, u, spikes, trace
 
 
 @numba.njit(nogil=True, cache=True)
-def integrate_batch(charge, bias, threshold, rail, ternary, subtract, initial, spikes, trace):
+def integrate_batch(charge, bias, threshold, rail, ternary, subtract, u, spikes, trace):
     """Run several samples: arrays as for `integrate`, with a sample axis first.
 
     bias (sample or 1, output); spikes (sample, step, output); trace (sample, step or 0, output).
     """
     for s in range(spikes.shape[0]):
-        u = initial.copy()
         own = bias[min(s, bias.shape[0] - 1)]
-        integrate(charge[s], own, threshold, rail, ternary, subtract, u, spikes[s], trace[s])
+        integrate(charge[s], own, threshold, rail, ternary, subtract, u[s], spikes[s], trace[s])
 
 
 @numba.njit(nogil=True, cache=True)
@@ -121,13 +120,70 @@ def integrate_noisy(
 @numba.njit(nogil=True, cache=True)
 def integrate_noisy_batch(
     charge, bias, threshold, rail, ternary, subtract, decay, key, first, sigma, kick,
-    initial, spikes, trace,
+    u, spikes, trace,
 ):  # fmt: skip
     """Run several samples with a leak, noise, or both; `first` is the first sample's number."""
     for s in range(spikes.shape[0]):
-        u = initial.copy()
         own = bias[min(s, bias.shape[0] - 1)]
         integrate_noisy(
             charge[s], own, threshold, rail, ternary, subtract, decay, key, first + s, sigma, kick,
-            u, spikes[s], trace[s],
+            u[s], spikes[s], trace[s],
+        )  # fmt: skip
+
+
+@numba.njit(nogil=True, cache=True)
+def integrate_signed(
+    charge, bias, threshold, negative, rail, key, sample, sigma, kick, u, spikes, trace
+):
+    """Run one sample of signed neurons through its steps, with or without noise.
+
+    negative (output,) int32 is the charge of a spike whose count is below zero, 0 where the
+    count never is; the other arrays are those of `integrate`.
+    """
+    driven = charge.shape[0] > 0
+    traced = trace.shape[0] > 0
+    random = sigma > 0.0 or kick != 0
+    never = np.int32(-(2**31))
+    one, zero = np.int32(1), np.int32(0)
+    count = np.zeros(u.size, np.int32)
+    low = np.empty(u.size, np.int32)
+    high = np.empty(u.size, np.int32)
+    for j in range(u.size):
+        low[j] = (threshold[j] - negative[j]) // 2 if negative[j] > 0 else never
+        high[j] = low[j] + negative[j]
+    held = np.empty(u.size, np.int32)
+    for k in range(spikes.shape[0]):
+        fired = spikes[k]
+        for j in range(u.size):
+            v = np.int64(u[j]) + bias[j]
+            if driven:
+                v += charge[k, j]
+            if random:
+                v += noise(key, k, sample, j, sigma, kick)
+            held[j] = min(max(v, -rail), rail)
+        for j in range(u.size):
+            v = held[j]
+            s = count[j]
+            up = v >= (high[j] if s < zero else threshold[j])
+            down = v < (zero if s > zero else low[j])
+            taken = (negative[j] if s < zero else threshold[j]) if up else zero
+            given = (threshold[j] if s > zero else negative[j]) if down else zero
+            u[j] = np.int32(v - taken + given)
+            step = (one if up else zero) - (one if down else zero)
+            count[j] = np.int32(s + step)
+            fired[j] = np.int8(step)
+        if traced:
+            trace[k] = u
+
+
+@numba.njit(nogil=True, cache=True)
+def integrate_signed_batch(
+    charge, bias, threshold, negative, rail, key, first, sigma, kick, u, spikes, trace
+):
+    """Run several samples of signed neurons; `first` is the first sample's number."""
+    for s in range(spikes.shape[0]):
+        own = bias[min(s, bias.shape[0] - 1)]
+        integrate_signed(
+            charge[s], own, threshold, negative, rail, key, first + s, sigma, kick, u[s],
+            spikes[s], trace[s],
         )  # fmt: skip

@@ -1,0 +1,111 @@
+r"""The counting max pool: digital, between two crossbars.
+
+With the signed running count :math:`N_i(t)` of the spikes of input i, an output's count is the
+largest among its taps,
+
+.. math:: M_j(t) = \max_{i \in \text{taps}(j)} N_i(t), \qquad s_j(t) = M_j(t) - M_j(t-1),
+
+and :math:`M_j(0) = 0`. A count moves by one spike in a step at most, so that :math:`s_j` is -1, 0
+or 1 and ends where the largest input ends, in whatever order the spikes came. It needs one counter
+for each input and one for each output. Its spikes of step k follow from those of the same step.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikeram._kernels.pool import pool_trains
+
+
+@dataclass(frozen=True, eq=False)
+class MaxPool:
+    """A counting max pool.
+
+    Parameters
+    ----------
+    name : str
+        The pool's name.
+    source : str
+        The node whose spikes it pools, "input" for the network's input. Empty: the node before it.
+    index : int32 ndarray of shape (output, tap)
+        Inputs of each output, or -1 for none. An output without any never spikes.
+    """
+
+    name: str
+    source: str
+    index: NDArray[np.int32]
+
+    def __post_init__(self) -> None:
+        index = np.array(self.index, dtype=np.int32, order="C")
+        if index.ndim != 2 or 0 in index.shape:
+            raise ValueError(
+                f"MaxPool {self.name!r} expects an index of shape (output, tap) with at least one "
+                f"of each, got {index.shape}."
+            )
+        if index.min() < -1:
+            raise ValueError(
+                f"MaxPool {self.name!r} expects indices from 0, or -1 for none, got {index.min()}."
+            )
+        index.flags.writeable = False
+        object.__setattr__(self, "index", index)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The one source, as layers name theirs."""
+        return (self.source,) if self.source else ()
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of outputs."""
+        return int(self.index.shape[0])
+
+    @property
+    def least_inputs(self) -> int:
+        """Number of inputs that the source has at least."""
+        return int(self.index.max()) + 1
+
+    def spikes(self, incoming: NDArray[np.int8]) -> NDArray[np.int8]:
+        """Return the pooled spikes, of shape (sample, step, output), of those of the source."""
+        pooled = np.empty((*incoming.shape[:2], self.n_outputs), np.int8)
+        pool_trains(incoming, self.index, pooled)
+        return pooled
+
+    def maxima(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the largest value among the taps of each output; 0 for an output without any.
+
+        Parameters
+        ----------
+        values : ndarray of shape (sample, input)
+            One value for each input.
+
+        Returns
+        -------
+        ndarray of shape (sample, output)
+        """
+        largest = np.full((values.shape[0], self.n_outputs), -np.inf)
+        for tap in self.index.T:
+            np.maximum(largest, np.where(tap >= 0, values[:, tap], -np.inf), out=largest)
+        return np.where(np.any(self.index >= 0, axis=1), largest, 0.0)
+
+    def worth(self, worth: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return what a spike of each output stands for, given that of each input.
+
+        Raises
+        ------
+        ValueError
+            If the taps of an output differ: counts of unequal spikes cannot be compared.
+        """
+        there = self.index >= 0
+        at_taps = worth[self.index]
+        least = np.min(at_taps, axis=1, where=there, initial=np.inf)
+        most = np.max(at_taps, axis=1, where=there, initial=-np.inf)
+        if np.any(least < most):
+            j = int(np.argmax(least < most))
+            raise ValueError(
+                f"MaxPool {self.name!r} counts spikes, but those of the inputs of output {j} are "
+                f"worth {least[j]:g} to {most[j]:g}. Give them one threshold."
+            )
+        return np.where(there.any(axis=1), most, 0.0)
