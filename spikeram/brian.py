@@ -10,6 +10,11 @@ with the membrane :math:`v`, its decay :math:`\lambda` (1 without a leak), the c
 :math:`q`, the constant drive :math:`d` and the noise :math:`\xi` of the step (0 in a silent
 neuron), all in volts on the integration capacitor. A layer brings each of them, :math:`\lambda v`
 by rounding, as a whole number of quanta, a power of two in volts: float64 adds them exactly.
+
+Signed neurons keep their net count in ``net`` and compare with the thresholds of `spikeram.neuron`.
+A max pool is a group whose spikes are set in *after_thresholds*, once its source has fired, so that
+*synapses* sends them on in the same step. Where branches of unequal length meet, the synapses of
+the shorter one have a delay.
 """
 
 from __future__ import annotations
@@ -50,18 +55,22 @@ from numpy.typing import NDArray
 
 from spikeram._kernels.crossbar import scatter_spikes
 from spikeram._kernels.neuron import fill_noise
+from spikeram._kernels.pool import pool_step
 from spikeram.charge import WEIGHT_LIMIT, ChargeLayer, charge_layer
+from spikeram.clocked import checked_stimulus
 from spikeram.crossbar import Crossbar
 from spikeram.neuron import SamplingNeuron
+from spikeram.pool import MaxPool
 from spikeram.recording import Activity
 from spikeram.seeds import Purpose, Seed, key
 from spikeram.units import Quantity, as_si
+from spikeram.wiring import INPUT, Wiring
 
 NEGATIVE_SPIKE = "negative_spike"
 """Name of the Brian2 event of a spike of sign -1."""
 
-Connect: TypeAlias = Callable[[SpikeSource, Group, ChargeLayer, int, int], BrianObject]
-"""What joins two groups, from (source, target, layer, batch, sign)."""
+Connect: TypeAlias = Callable[..., BrianObject]
+"""What joins two groups, from (source, target, layer, batch, sign, delay=time)."""
 
 # Brian2 shows only what is logged below its own name.
 _logger = get_logger("brian2.spikeram")
@@ -72,6 +81,11 @@ charge : volt
 drive : volt
 theta : volt (constant)
 rail : volt (shared, constant)
+"""
+_SIGNED = """
+net : 1
+theta_n : volt (constant)
+low : volt (constant)
 """
 # Of neurons without weights [V]: that of a full array.
 _QUANTUM = 2.0**-22
@@ -89,7 +103,7 @@ class CrossbarSynapses(BrianObject):
     ----------
     source : brian2 group with spikes, or a subgroup
         ``batch`` times as many neurons as the crossbar has inputs. Where it has an event
-        ``negative_spike``, as ternary `sampling_neurons` do, those spikes take charge away.
+        ``negative_spike``, as `sampling_neurons` that fire both ways do, those take charge away.
     target : brian2 group, or a subgroup
         ``batch`` times as many neurons as the crossbar has outputs.
     crossbar : Crossbar or ChargeLayer
@@ -275,8 +289,8 @@ def sampling_neurons(
     brian2.NeuronGroup
         With the variables ``v`` (membrane), ``charge`` (arrived since the last step; the target
         of synapses), ``drive`` (charge of every step), ``theta`` (threshold and decrement) and
-        ``rail``, all in volts on the integration capacitor. Ternary neurons have an event
-        ``negative_spike`` besides ``spike``.
+        ``rail``, all in volts on the integration capacitor. Ternary and signed neurons have an
+        event ``negative_spike`` besides ``spike``; signed ones keep their net count in ``net``.
 
     Notes
     -----
@@ -311,8 +325,8 @@ def sampling_neurons(
 
 
 def run_network(
-    layers: Sequence[ChargeLayer],
-    drive: NDArray[np.int32] | None,
+    nodes: Sequence[ChargeLayer | MaxPool],
+    drive: Mapping[str, NDArray[np.int32]] | None,
     spikes: NDArray[np.int8] | None,
     *,
     steps: int,
@@ -322,15 +336,16 @@ def run_network(
 ) -> Activity:
     """Return the activity of a batch, run by Brian2 step by step.
 
-    The steps of layer n begin one after those of the layer before, and one after those of input
-    spikes. Before, its neurons rest at 0; what it fires after its own steps is left out.
+    The steps of a layer begin one after the latest of its sources'; spikes of sources that began
+    earlier wait. Before, its neurons rest at 0; what it fires after its own steps is left out.
 
     Parameters
     ----------
-    layers : sequence of ChargeLayer
-        From input to output.
-    drive : int32 ndarray of shape (sample, output) or None
-        Constant charge of every step into the first layer, besides its bias [quanta].
+    nodes : sequence of ChargeLayer and MaxPool
+        From input to output, every node after its sources.
+    drive : mapping of str to int32 ndarray of shape (sample, output), or None
+        Constant charge of every step into each layer that reads the input, besides its bias
+        [quanta].
     spikes : int8 ndarray of shape (sample, step, input) or None
         Input spikes. Exactly one of `drive` and `spikes` is given.
     steps : int
@@ -340,55 +355,73 @@ def run_network(
     keys : sequence of numpy.uint64
         Key of each layer's noise; may be empty when no layer draws.
     connect : callable, optional
-        Returns what joins two groups, from (source, target, layer, batch, sign); by default
-        `CrossbarSynapses`.
+        Returns what joins two groups, from (source, target, layer, batch, sign, delay=time), where
+        `layer` holds the source's part of the rows; by default `CrossbarSynapses`.
 
     Raises
     ------
     KeyboardInterrupt
         When the run was stopped, by Ctrl-C or by `brian2.stop`.
     """
-    given = drive if spikes is None else spikes
-    if given is None or (drive is not None and spikes is not None):
-        raise ValueError("run_network expects either drive or spikes, got both or neither.")
+    wiring = Wiring(nodes)
+    batch = checked_stimulus(wiring, drive, spikes)
     _require_runtime("run_network", "Call brian2.set_device('runtime') first.")
-    # Brian2 knows no shared matrix: a convolution's has a column for each of its neurons here.
-    layers = [layer.unrolled for layer in layers]
-    batch, start = given.shape[0], 0 if spikes is None else 1
     clock = Clock(dt=1 * ms)
+    # Brian2 knows no shared matrix: a convolution's has a column for each of its neurons here.
+    layers = {layer.name: layer.unrolled for layer in wiring.layers}
+    starts = wiring.starts(constant_input=spikes is None)
     # Without the compiled target: its compilation would take longer than most runs.
-    groups = [_neuron_group(x, batch, clock=clock, codeobj_class=NumpyCodeObject) for x in layers]
-    sources = [] if spikes is None else _generators(spikes, clock)
+    groups = {
+        name: _neuron_group(layer, batch, clock=clock, codeobj_class=NumpyCodeObject)
+        for name, layer in layers.items()
+    }
+    sources: dict[str, _Signed] = {name: [(group, 1)] for name, group in groups.items()}
+    if spikes is not None:
+        sources[INPUT] = _generators(spikes, clock)
+    objects: list[BrianObject] = [group for group, _ in sources.get(INPUT, [])]
+    for order, node in enumerate(nodes):
+        if isinstance(node, MaxPool):
+            pool = _Pool(node, sources[wiring.sources[node.name][0]], batch, order=2 * order + 1)
+            sources[node.name] = [(pool.group, 1)]
+            objects += [pool, pool.group]
     join = connect or _crossbar_synapses
-    objects = [source for source, _ in sources]
-    objects += [join(source, groups[0], layers[0], batch, sign) for source, sign in sources]
-    objects += [join(groups[n - 1], groups[n], layers[n], batch, 1) for n in range(1, len(layers))]
+    for name, layer in layers.items():
+        for source, part in wiring.parts(name):
+            own = replace(layer, weight=layer.weight[part])
+            wait = (starts[name] - starts[source] - 1) * clock.dt
+            objects += [
+                join(group, groups[name], own, batch, sign, delay=wait)
+                for group, sign in sources.get(source, [])
+            ]
     objects += [
-        _Noise(groups[n], layer, keys[n], first_step=start + n, first_sample=first_sample)
-        for n, layer in enumerate(layers)
+        _Noise(groups[name], layer, own_key, first_step=starts[name], first_sample=first_sample)
+        for (name, layer), own_key in zip(layers.items(), keys)
         if layer.noisy
     ]
 
     def open_windows() -> None:
-        """Let the layer whose window starts in this step begin."""
-        n = int(clock.variables["timestep"].item()) - start
-        if 0 <= n < len(layers):
-            _open(groups[n], layers[n], batch, drive if n == 0 else None)
+        """Let the layers whose windows start in this step begin."""
+        now = int(clock.variables["timestep"].item())
+        for name, layer in layers.items():
+            if starts[name] == now:
+                _open(groups[name], layer, batch, (drive or {}).get(name))
 
-    fired = [_monitors(group) for group in groups]
-    membrane = StateMonitor(groups[-1], "v", record=True, when="end", codeobj_class=NumpyCodeObject)
+    fired = {name: _monitors(group) for name, group in groups.items()}
+    last = nodes[-1].name
+    membrane = StateMonitor(
+        groups[last], "v", record=True, when="end", codeobj_class=NumpyCodeObject
+    )
     window = NetworkOperation(open_windows, clock=clock, when="start")
-    network = Network(*groups, *objects, *fired, membrane, window)
-    opening = start + len(layers) - 1
-    _run_to_the_end(network, clock, opening + steps)
-    last = np.asarray(membrane.v_)[:, opening : opening + steps]
-    last = last.reshape(batch, layers[-1].n_outputs, steps)
+    network = Network(*groups.values(), *objects, *fired.values(), membrane, window)
+    _run_to_the_end(network, clock, max(starts.values()) + steps)
+    trace = np.asarray(membrane.v_)[:, starts[last] : starts[last] + steps]
+    trace = trace.reshape(batch, layers[last].n_outputs, steps)
     return Activity(
         spikes=tuple(
-            _window(fired[n], (batch, steps, layer.n_outputs), start + n)
-            for n, layer in enumerate(layers)
+            _window(fired[name], (batch, steps, layer.n_outputs), starts[name])
+            for name, layer in layers.items()
         ),
-        membrane=np.rint(last.transpose(0, 2, 1) / layers[-1].quantum).astype(np.int32),
+        membrane=np.rint(trace.transpose(0, 2, 1) / layers[last].quantum).astype(np.int32),
     )
 
 
@@ -404,6 +437,51 @@ def _run_to_the_end(network: Network, clock: Clock, steps: int) -> None:
     # A wish in the last step stops nothing any more, but must not be lost.
     if stopped or int(clock.variables["timestep"].item()) < steps:
         raise KeyboardInterrupt
+
+
+_Signed: TypeAlias = list[tuple[SpikeSource, int]]
+"""Groups that spike for one source, and the sign of their ``spike``."""
+
+
+class _Pool(BrianObject):
+    """A counting max pool: takes its source's spikes, and sets those of its group."""
+
+    def __init__(self, pool: MaxPool, sources: _Signed, batch: int, *, order: int) -> None:
+        clock = sources[0][0].clock
+        # Brian2 looks for negative spikes in this slot, after *thresholds*.
+        super().__init__(clock=clock, when="after_thresholds", order=order, name="maxpool*")
+        self.group = NeuronGroup(
+            batch * pool.n_outputs,
+            "pooled : 1",
+            threshold="pooled > 0",
+            reset="",
+            events={NEGATIVE_SPIKE: "pooled < 0"},
+            clock=clock,
+            codeobj_class=NumpyCodeObject,
+        )
+        for event in _signs(self.group):
+            self.group.set_event_schedule(event, when="after_thresholds", order=order + 1)
+        for group, _ in sources:
+            self.add_dependency(group)
+        self._eventspaces = [
+            (group.variables[f"_{event}space"].get_value(), sign * one)
+            for group, sign in sources
+            for event, one in _signs(group).items()
+        ]
+        self._index = pool.index
+        self._counts = np.zeros((batch, len(sources[0][0]) // batch), np.int32)
+        self._largest = np.zeros((batch, pool.n_outputs), np.int32)
+        self._out = np.zeros((batch, pool.n_outputs), np.int8)
+        self._pooled = self.group.variables["pooled"].get_value()
+
+    def run(self) -> None:
+        """Count the spikes of this step, and say which of the group's neurons fire."""
+        counts = self._counts.reshape(-1)
+        for space, sign in self._eventspaces:
+            counts[space[: space[-1]]] += sign
+        for s in range(self._counts.shape[0]):
+            pool_step(self._counts[s], self._index, self._largest[s], self._out[s])
+        self._pooled[:] = self._out.reshape(-1)
 
 
 class _Noise(BrianObject):
@@ -447,6 +525,28 @@ class _Noise(BrianObject):
         self._noise *= layer.quantum
 
 
+@dataclass(frozen=True)
+class _Kind:
+    """When a kind of neurons fires up and down, and what that takes and gives back."""
+
+    up: str
+    taken: str
+    down: str = ""
+    given: str = ""
+
+
+_KINDS = {
+    "unipolar": _Kind("v >= theta", "v -= theta"),
+    "ternary": _Kind("v >= theta", "v -= theta", "v <= -theta", "v += theta"),
+    "signed": _Kind(
+        "v >= int(net >= 0)*theta + int(net < 0)*(low + theta_n)",
+        "v -= int(net >= 0)*theta + int(net < 0)*theta_n\nnet += 1",
+        "v < int(net <= 0)*low",
+        "v += int(net > 0)*theta + int(net <= 0)*theta_n\nnet -= 1",
+    ),
+}
+
+
 def _neuron_group(
     layer: ChargeLayer,
     batch: int,
@@ -457,13 +557,16 @@ def _neuron_group(
     codeobj_class: type | None = None,
 ) -> NeuronGroup:
     """Return the neurons of a layer at rest: no drive, no charge."""
-    ternary = layer.spikes == "ternary"
+    kind = _KINDS[layer.spikes]
+    subtract = layer.reset == "subtract"
     group = NeuronGroup(
         batch * layer.n_outputs,
-        _NEURON + ("noise : volt\n" if layer.noisy else ""),
-        threshold="v >= theta",
-        reset="v -= theta" if layer.reset == "subtract" else "v = 0*volt",
-        events={NEGATIVE_SPIKE: "v <= -theta"} if ternary else {},
+        _NEURON
+        + ("noise : volt\n" if layer.noisy else "")
+        + (_SIGNED if layer.spikes == "signed" else ""),
+        threshold=kind.up,
+        reset=kind.taken if subtract else "v = 0*volt",
+        events={NEGATIVE_SPIKE: kind.down} if kind.down else {},
         namespace={"decay": layer.decay, "quantum": layer.quantum * volt, "rint": _rint()},
         dtype=np.float64,
         dt=dt,
@@ -471,8 +574,8 @@ def _neuron_group(
         name=name,
         codeobj_class=codeobj_class,
     )
-    if ternary:
-        reset = "v += theta" if layer.reset == "subtract" else "v = 0*volt"
+    if kind.down:
+        reset = kind.given if subtract else "v = 0*volt"
         group.run_on_event(NEGATIVE_SPIKE, reset, when="resets")
     # Rounded to whole quanta, as the kernels round, a leak too gives the same spikes.
     kept = "v" if layer.decay == 1 else "rint(v * decay / quantum) * quantum"
@@ -482,6 +585,12 @@ def _neuron_group(
     )
     group.theta_ = np.tile(layer.threshold * layer.quantum, batch)
     group.rail_ = layer.rail * layer.quantum
+    if layer.spikes == "signed":
+        # Where the count stays above zero, the membrane's lower threshold lies below the rail.
+        never = -2.0 * layer.rail
+        low = np.where(layer.negative > 0, (layer.threshold - layer.negative) // 2, never)
+        group.theta_n_ = np.tile(layer.negative * layer.quantum, batch)
+        group.low_ = np.tile(low * layer.quantum, batch)
     return group
 
 
@@ -502,6 +611,8 @@ def _open(
     """Give the neurons of a layer their initial membrane, and their bias and drive from now on."""
     bias = np.broadcast_to(layer.bias, (batch, layer.n_outputs))
     group.v_ = np.tile(layer.initial * layer.quantum, batch)
+    if layer.spikes == "signed":
+        group.net_ = 0
     group.drive_ = (bias if drive is None else bias + drive).ravel() * layer.quantum
 
 
@@ -536,7 +647,7 @@ def _unconnected(
     return replace(layer, weight=layer.weight[:0], decay=neuron.decay(dt))
 
 
-def _generators(spikes: NDArray[np.int8], clock: Clock) -> list[tuple[SpikeGeneratorGroup, int]]:
+def _generators(spikes: NDArray[np.int8], clock: Clock) -> _Signed:
     """Return what fires the input spikes, and the sign of each: negative ones where there are."""
     batch, _, n_inputs = spikes.shape
     found = []
@@ -576,9 +687,10 @@ def _window(
 
 
 def _crossbar_synapses(
-    source: SpikeSource, target: Group, layer: ChargeLayer, batch: int, sign: int
+    source: SpikeSource, target: Group, layer: ChargeLayer, batch: int, sign: int, delay: Quantity
 ) -> CrossbarSynapses:
-    return CrossbarSynapses(source, target, layer, batch=batch, sign=1 if sign > 0 else -1)
+    plus_or_minus: Literal[1, -1] = 1 if sign > 0 else -1
+    return CrossbarSynapses(source, target, layer, batch=batch, sign=plus_or_minus, delay=delay)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

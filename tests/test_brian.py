@@ -23,8 +23,9 @@ from spikeram.gather import convolution
 from spikeram.neuron import SamplingNeuron
 from spikeram.seeds import Purpose, key
 from spikeram.simulation import clocked, simulate
+from spikeram.wiring import Wiring
 
-from networks import inputs, trained
+from networks import inputs, random_graph, trained
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +50,7 @@ def standalone():
 def make_layer(rng, n_inputs, n_outputs, **options):
     options = {"rail": 2**30, "quantum": 2.0**-20} | options
     return ChargeLayer(
-        name="layer",
+        name=f"layer_{rng.integers(10**9)}",
         weight=rng.integers(-2047, 2048, (n_inputs, n_outputs)).astype(np.int16),
         bias=rng.integers(-800, 800, n_outputs).astype(np.int32),
         threshold=rng.integers(1, 5000, n_outputs).astype(np.int32),
@@ -149,7 +150,8 @@ def networks(draw):
 def random_input(rng, layers, spiking, batch, steps):
     if spiking:
         return None, rng.integers(-1, 2, (batch, steps, layers[0].n_inputs)).astype(np.int8)
-    return rng.integers(-3000, 3000, (batch, layers[0].n_outputs)).astype(np.int32), None
+    drive = rng.integers(-3000, 3000, (batch, layers[0].n_outputs)).astype(np.int32)
+    return {layers[0].name: drive}, None
 
 
 @pytest.mark.slow
@@ -170,6 +172,23 @@ def test_crossbars_synapses_and_kernels_fire_the_same_spikes(network, batch):
         for mine, theirs in zip(found.spikes, oracle.spikes, strict=True):
             np.testing.assert_array_equal(mine, theirs)
         np.testing.assert_array_equal(found.membrane, oracle.membrane)
+
+
+@pytest.mark.slow
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), n_nodes=st.integers(1, 6), current=st.booleans())
+def test_graphs_fire_the_spikes_of_the_clocked_engine(seed, n_nodes, current):
+    rng = np.random.default_rng(seed)
+    nodes, drive = random_graph(rng, n_nodes, current=current)
+    n_inputs = Wiring(nodes).widths["input"]
+    stimulus = (
+        (drive, None) if current else (None, rng.integers(-1, 2, (2, 7, n_inputs)).astype(np.int8))
+    )
+    oracle = clocked(nodes, *stimulus, steps=7)
+    found = run_network(nodes, *stimulus, steps=7)
+    for mine, theirs in zip(found.spikes, oracle.spikes, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    np.testing.assert_array_equal(found.membrane, oracle.membrane)
 
 
 def test_running_a_network_leaves_brian2_as_it_was():
@@ -197,7 +216,7 @@ def ctrl_c():
 def at_step(step, action):
     """Return what joins two groups by nothing but an action in one step."""
 
-    def connect(source, *_):
+    def connect(source, *_, **__):
         def act(t):
             if round(t / source.clock.dt) == step:
                 action()
@@ -584,7 +603,7 @@ def test_an_address_repeats_the_noise_of_a_simulated_layer():
     keys = [key(5, Purpose.NEURON_NOISE, 0, 2)]
     oracle = clocked([layer], drive, None, steps=30, keys=keys)
     neurons = sampling_neurons(3 * 8, layer, seed=5, address=(0, 2))
-    neurons.drive_ = neurons.drive_ + drive.ravel() * layer.quantum
+    neurons.drive_ = neurons.drive_ + drive[layer.name].ravel() * layer.quantum
     trace = b2.StateMonitor(neurons, "v", record=True, when="end")
     b2.Network(neurons, trace).run(30 * ms)
     found = trace.v_.reshape(3, 8, 30).transpose(0, 2, 1) / layer.quantum
@@ -637,7 +656,7 @@ def test_standalone_noise_is_refused(standalone):
 
 def test_the_engine_refuses_a_standalone_device(standalone):
     with pytest.raises(NotImplementedError, match="set_device"):
-        run_network([LAYER], np.zeros((1, 4), np.int32), None, steps=1)
+        run_network([LAYER], {LAYER.name: np.zeros((1, 4), np.int32)}, None, steps=1)
 
 
 def test_a_crossbar_made_for_another_device_is_refused():
@@ -735,7 +754,7 @@ def test_sampling_neurons_need_parameters():
 
 @pytest.mark.parametrize("both", [False, True])
 def test_the_engine_takes_drive_or_spikes(both):
-    drive = np.zeros((1, 4), np.int32) if both else None
+    drive = {LAYER.name: np.zeros((1, 4), np.int32)} if both else None
     spikes = np.zeros((1, 2, 6), np.int8) if both else None
     with pytest.raises(ValueError, match="got both or neither"):
         run_network([LAYER], drive, spikes, steps=2)
