@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from spikeram.conversion import TrainedNetwork, convert, from_torch, recalibrate
+from spikeram.conversion import TrainedNetwork, convert, read, recalibrate
 from spikeram.programming import program
 from spikeram.simulation import simulate
 from spikeram.statistics import accuracy
@@ -75,7 +75,7 @@ def trained(kind: str, folder: Path, cache: Path, epochs: int) -> TrainedNetwork
             torch.nn.functional.cross_entropy(net(x[batch]), y[batch]).backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             schedule.step()
-    network = from_torch(net.eval(), input_shape=(1, 28, 28))
+    network = read(net.eval(), input_shape=(1, 28, 28))
     cache.mkdir(parents=True, exist_ok=True)
     network.save(path)
     return network

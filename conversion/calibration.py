@@ -3,6 +3,14 @@ r"""Corrections measured on calibration inputs, layer by layer, without any trai
 Bias calibration (light SNN calibration; Li et al., ICML 2021) takes up what is left of the mean
 error of rate coding: :math:`b_c \leftarrow b_c + E[a_c] - E[\theta_c N_c / T]`.
 
+Reconstruction goes before it. With the values :math:`\hat a` that really arrive at a layer's rows
+and the drive :math:`z` of the trained network, weights and biases become those of the ridge
+regression
+
+.. math:: \min_{W', b'} E\left\|\hat a W' + b' - z\right\|^2 + \lambda\|W' - W\|^2,
+
+pairs of zero weight staying empty.
+
 Recalibration takes up what programming did to each column. Where :math:`z` is the drive of the
 ideal network's column and :math:`\hat z` that of the programmed one, with the spikes that each
 really receives,
@@ -24,15 +32,25 @@ from numpy.typing import ArrayLike, NDArray
 
 from spikeram.charge import ChargeLayer
 from spikeram.chip import ProgrammedChip
-from spikeram.encoding import encode, input_levels
+from spikeram.conversion.walk import Walk
+from spikeram.encoding import input_levels
+from spikeram.layer import Layer
 from spikeram.network import SpikingNetwork, checked_steps
-from spikeram.simulation import charge_of, fire
 
 BIAS_ROUNDS = 2
 """Corrections of each rectified layer's biases."""
 
-BIAS_SAMPLES = 300
-"""Most samples that mean errors are measured on."""
+MOST_SAMPLES = 1000
+"""Most samples that errors are measured on."""
+
+CHARGE_BYTES = 2**28
+"""Size of one layer's charge, which bounds the samples of large networks at many steps."""
+
+FEWEST_SAMPLES = 32
+"""Samples that errors are measured on at least, where there are so many."""
+
+RIDGE = 1.0
+"""Weight of staying near the trained weights, as a share of the mean power of a row."""
 
 MIN_SAMPLES = 10
 """Fewest samples for gain and offset."""
@@ -53,27 +71,107 @@ def calibrate_bias(network: SpikingNetwork, x: ArrayLike, *, steps: int) -> Spik
     steps : int
         Number of steps T.
     """
+    return _calibrated(network, x, steps, reconstruct=False)
+
+
+def reconstruct(network: SpikingNetwork, x: ArrayLike, *, steps: int) -> SpikingNetwork:
+    """Return `network` with weights and biases that take up the error of `steps` steps.
+
+    Parameters
+    ----------
+    network : SpikingNetwork
+        What to calibrate; its weights and biases are those of the trained network.
+    x : array_like of shape (sample, input)
+        Calibration inputs.
+    steps : int
+        Number of steps T.
+    """
+    return _calibrated(network, x, steps, reconstruct=True)
+
+
+def _calibrated(
+    network: SpikingNetwork, x: ArrayLike, steps: int, *, reconstruct: bool
+) -> SpikingNetwork:
     steps = checked_steps(steps)
-    values = network.checked_input(x)
-    # Mean errors need few samples; a stride takes them from all of the set, sorted or not.
-    values = values[:: -(-values.shape[0] // BIAS_SAMPLES)]
-    targets = network.preactivations(values)
+    values = _some(network, network.checked_input(x), steps)
+    walk = Walk(network, input_levels(values, network.input_scale), steps)
     layers = list(network.layers)
-    levels = input_levels(values, network.input_scale)
-    spikes: NDArray[np.int8] | None = None
-    for n, z in enumerate(targets):
+    for n, z in enumerate(network.preactivations(values)):
         last = n == len(layers) - 1
-        target = z if last else np.maximum(z, 0.0)
+        target = z if last else layers[n].activation(z)
+        if reconstruct:
+            arrived = walk.rates(network.charge_layer(n), network.worth(n))
+            layers[n] = _regressed(layers[n], arrived, z)
         # Rounding and clipping bend the response, so one correction leaves a rest: repeat.
         for _ in range(1 if last else BIAS_ROUNDS):
-            charge = network.with_layers(layers).charge_layer(n)
-            drive, fired = _run_layer(charge, levels, spikes, steps)
-            decoded = drive if last else fired.mean(axis=1) * charge.scale
+            charge = _charge(network, layers, n)
+            decoded = _decoded(walk, charge, last)
             shift = layers[n].by_column(target - decoded).mean(axis=0)
             layers[n] = replace(layers[n], bias=layers[n].bias + shift)
-        charge = network.with_layers(layers).charge_layer(n)
-        _, spikes = _run_layer(charge, levels, spikes, steps)
-    return network.with_layers(layers)
+        if not last:
+            walk.fire(_charge(network, layers, n))
+            walk.leave(layers[n].name)
+    return replace(network, layers=tuple(layers))
+
+
+def _some(network: SpikingNetwork, values: NDArray[np.float64], steps: int) -> NDArray[np.float64]:
+    """Return as many samples as are needed, a stride through all of them: sorted or not."""
+    widest = max(layer.n_outputs for layer in network.layers)
+    affordable = max(FEWEST_SAMPLES, CHARGE_BYTES // (4 * steps * widest))
+    return values[:: -(-values.shape[0] // min(MOST_SAMPLES, affordable))]
+
+
+def _charge(network: SpikingNetwork, layers: list[Layer], n: int) -> ChargeLayer:
+    return replace(network, layers=tuple(layers)).charge_layer(n)
+
+
+def _decoded(walk: Walk, charge: ChargeLayer, last: bool) -> NDArray[np.float64]:
+    """Return what a layer gives on, or of the last what it is driven with, (sample, output)."""
+    if last:
+        return (walk.drive(charge) + charge.bias) * (charge.scale / charge.threshold)
+    decoded: NDArray[np.float64] = walk.fire(charge).mean(axis=1) * charge.scale
+    return decoded
+
+
+def _regressed(layer: Layer, arrived: NDArray[np.float64], z: NDArray[np.float64]) -> Layer:
+    """Return a layer with the weights of the ridge regression of `z` on what arrived."""
+    n_rows = layer.weight.shape[0]
+    power = np.zeros((n_rows + 1, n_rows + 1))
+    product = np.zeros((n_rows + 1, layer.n_columns))
+    missing = z - layer.forward(arrived)
+    # Block by block: the rows of all samples at once could fill the memory.
+    for first in range(0, arrived.shape[0], 16):
+        some = slice(first, first + 16)
+        at_rows = (
+            arrived[some, np.newaxis] if layer.gather is None else layer.gather.rows(arrived[some])
+        )
+        rows = np.column_stack([at_rows.reshape(-1, n_rows), np.ones(at_rows.size // n_rows)])
+        power += rows.T @ rows
+        product += rows.T @ layer.by_column(missing[some])
+    ridge = RIDGE * np.trace(power[:-1, :-1]) / n_rows
+    if ridge == 0:
+        return layer
+    weight, bias = layer.weight.copy(), layer.bias.copy()
+    power[np.arange(n_rows), np.arange(n_rows)] += ridge
+    for columns, used in _patterns(layer.weight):
+        rows_used = np.append(used, n_rows)
+        change = np.linalg.solve(
+            power[np.ix_(rows_used, rows_used)], product[np.ix_(rows_used, columns)]
+        )
+        weight[np.ix_(used, columns)] += change[:-1]
+        bias[columns] += change[-1]
+    return replace(layer, weight=weight, bias=bias)
+
+
+def _patterns(
+    weight: NDArray[np.float64],
+) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """Return groups of columns that use the same rows, and these rows."""
+    patterns, group = np.unique(weight != 0, axis=1, return_inverse=True)
+    return [
+        (np.flatnonzero(group == n), np.flatnonzero(pattern))
+        for n, pattern in enumerate(patterns.T)
+    ]
 
 
 def recalibrate(chip: ProgrammedChip, x: ArrayLike, *, steps: int | None = None) -> ProgrammedChip:
@@ -98,45 +196,32 @@ def recalibrate(chip: ProgrammedChip, x: ArrayLike, *, steps: int | None = None)
             f"recalibrate expects at least {MIN_SAMPLES} samples to measure two numbers of each "
             f"column, got {values.shape[0]}. Use 100 to 300."
         )
-    levels = input_levels(values, network.input_scale)
+    levels = input_levels(_some(network, values, n_steps), network.input_scale)
     ideal = network.charge_layers()
     cores = chip.cores
     layers = list(chip.layers)
-    wanted_spikes: NDArray[np.int8] | None = None
-    spikes: NDArray[np.int8] | None = None
+    wanted_walk, walk = (Walk(network, levels, n_steps) for _ in range(2))
     for n, layer in enumerate(network.layers):
-        wanted, wanted_spikes = _run_layer(ideal[n], levels, wanted_spikes, n_steps)
+        wanted = _in_units(wanted_walk, ideal[n])
         # What is measured is the bare column: an earlier correction would hide its own part.
         ones, zeros = np.ones(layer.n_columns), np.zeros(layer.n_columns)
         bare = replace(layers[n], gain=ones, offset=zeros)
-        measured, _ = _run_layer(bare.charge(layer, cores[n]), levels, spikes, n_steps)
+        measured = _in_units(walk, _on_chip(bare.charge(layer, cores[n]), ideal[n]))
         gain, offset = _gain_and_offset(layer.by_column(wanted), layer.by_column(measured))
         layers[n] = replace(bare, gain=gain, offset=offset)
-        _, spikes = _run_layer(layers[n].charge(layer, cores[n]), levels, spikes, n_steps)
+        for one, charge in ((wanted_walk, ideal[n]), (walk, layers[n].charge(layer, cores[n]))):
+            one.fire(_on_chip(charge, ideal[n]))
+            one.leave(layer.name)
     return replace(chip, layers=tuple(layers), recalibrated=True)
 
 
-def _run_layer(
-    layer: ChargeLayer,
-    levels: NDArray[np.int16],
-    spikes: NDArray[np.int8] | None,
-    steps: int,
-) -> tuple[NDArray[np.float64], NDArray[np.int8]]:
-    """Return a layer's mean drive, (sample, output) in units of activation, and its spikes.
+def _on_chip(charge: ChargeLayer, ideal: ChargeLayer) -> ChargeLayer:
+    return replace(charge, sources=ideal.sources)
 
-    The first layer takes the inputs as constant current; every other takes `spikes`. Random charge
-    is left out: it has no mean, and a column's gain and offset are means.
-    """
-    if spikes is None:
-        alone = replace(layer, sources=())
-        stimulus = encode(levels, [alone], steps=steps, encoding="current")
-        drive = (stimulus.drive or {})[layer.name]
-        fired, _ = fire(layer, None, drive, steps=steps)
-        charge = drive * 1.0
-    else:
-        fired, _ = fire(layer, charge_of(layer, spikes))
-        charge = layer.sums(spikes.mean(axis=1))
-    return (charge + layer.bias) * (layer.scale / layer.threshold), fired
+
+def _in_units(walk: Walk, charge: ChargeLayer) -> NDArray[np.float64]:
+    """Return the mean drive of a layer, (sample, output) in units of activation."""
+    return (walk.drive(charge) + charge.bias) * (charge.scale / charge.threshold)
 
 
 def _gain_and_offset(

@@ -104,6 +104,65 @@ def demo(output: Path, chips: int, delay: str, seed: int) -> None:
     _say(f"Wrote {output / 'report.html'} and {output / 'results.json'}.")
 
 
+def _shape(_context: click.Context, option: click.Parameter, text: str | None) -> Any:
+    """Return the lengths in a text such as 3,32,32."""
+    if text is None:
+        return None
+    try:
+        return tuple(int(part) for part in text.replace("x", ",").split(","))
+    except ValueError:
+        raise click.BadParameter(f"expects lengths such as 3,32,32, got {text!r}.") from None
+
+
+_INPUT_SHAPE = click.option(
+    "--input-shape",
+    callback=_shape,
+    help="Shape of one sample, such as 3,32,32, where the model leaves it open.",
+)
+
+
+@main.command()
+@click.argument("model", type=_FILE)
+@_INPUT_SHAPE
+@click.option(
+    "--chip", default="neurram", show_default=True, help="The chip that cores are counted on."
+)
+def inspect(model: Path, input_shape: tuple[int, ...] | None, chip: str) -> None:
+    """List the operations of a trained MODEL, what becomes of each, and the cells it takes.
+
+    The exit code is 1 where something cannot be converted.
+    """
+    from spikeram.conversion import inspect as look
+    from spikeram.report import Table
+
+    found = look(model, input_shape=input_shape, chip=chip)
+    if found.operations:
+        rows = [[row.name, row.kind, row.shape, row.fate] for row in found.operations]
+        _show(Table(["operation", "kind", "output", "becomes"], rows), str(model), text_columns=4)
+    if not found.supported:
+        number = sum(not row.supported for row in found.operations)
+        _say(f"{number} of {len(found.operations)} operations cannot be converted.")
+        raise SystemExit(1)
+    rows = [
+        [
+            row.name,
+            row.reads,
+            f"{row.rows} x {row.columns}",
+            str(row.positions),
+            row.neurons,
+            f"{row.cells:,}",
+            str(row.cores),
+        ]
+        for row in found.crossbars
+    ]
+    header = ["crossbar", "reads", "weights", "positions", "neurons", "cells", "cores"]
+    _show(Table(header, rows), "crossbars", text_columns=2)
+    _say(
+        f"{found.cells:,} cells with one pair of rows for biases; {found.cores} cores of the "
+        f"{found.n_cores} of {found.chip}, each layer on cores of its own."
+    )
+
+
 @main.command()
 @click.argument("model", type=_FILE)
 @click.option(
@@ -112,6 +171,7 @@ def demo(output: Path, chips: int, delay: str, seed: int) -> None:
     required=True,
     help="Inputs like those to come: .npz with an array x, or .npy.",
 )
+@_INPUT_SHAPE
 @click.option(
     "--steps",
     type=click.IntRange(min=1),
@@ -121,21 +181,34 @@ def demo(output: Path, chips: int, delay: str, seed: int) -> None:
 )
 @click.option(
     "--method",
-    type=click.Choice(["least_squares", "percentile"]),
-    default="least_squares",
-    show_default=True,
-    help="How thresholds are chosen.",
+    help="How thresholds are chosen: max, max_channel, percentile_layer, percentile, "
+    "least_squares, reconstruction, signed, learned, or auto to measure and choose. By default "
+    "learned where the model brings thresholds, else least_squares.",
 )
 @click.option("--output", type=_FILE, required=True, help="The spiking network, .npz.")
-def convert(model: Path, calibration: Path, steps: int, method: Any, output: Path) -> None:
-    """Convert a trained MODEL (.npz, or a .pt state dictionary) to a spiking network."""
-    from spikeram.conversion import convert as to_spikes, report
+def convert(
+    model: Path,
+    calibration: Path,
+    input_shape: tuple[int, ...] | None,
+    steps: int,
+    method: str | None,
+    output: Path,
+) -> None:
+    """Convert a trained MODEL to a spiking network.
+
+    MODEL is a file: .npz of this package, .onnx, .keras, or a .pt state dictionary of linear
+    layers. Models in memory, of PyTorch among others, are converted from Python.
+    """
+    from spikeram.conversion import convert as to_spikes, read, report
     from spikeram.files import check_output, load_samples
     from spikeram.report import Table
 
     check_output(_with_suffix(output, ".npz"))
     x, _ = load_samples(calibration)
-    network = to_spikes(model, x, steps=steps, method=method)
+    trained = read(model, input_shape=input_shape or x.shape[1:])
+    with _status("Converting"):
+        network = to_spikes(trained, x, steps=steps, method=method)
+    network = network.told(model=str(model), calibration=str(calibration))
     network.save(output)
     rows = [
         [
@@ -148,7 +221,9 @@ def convert(model: Path, calibration: Path, steps: int, method: Any, output: Pat
         for row in report(network, x, steps=steps)
     ]
     header = ["layer", "neurons", "median threshold", "clipped", f"expected error at T={steps}"]
-    _show(Table(header, rows), f"{model}: {method}")
+    _show(Table(header, rows), f"{model}: {network.method}")
+    if "choice" in network.origin:
+        _say(f"auto took {network.origin['choice']}.")
     _say(f"Wrote {output}.")
 
 
@@ -390,14 +465,14 @@ def _say(text: str) -> None:
     click.echo(text)
 
 
-def _show(table: Table, title: str) -> None:
+def _show(table: Table, title: str, *, text_columns: int = 1) -> None:
     from rich.table import Table as Grid
     from rich.text import Text
 
     # Plain strings would be read as markup, in which [kHz] is a style.
     grid = Grid(title=Text(title), title_justify="left")
     for n, name in enumerate(table.header):
-        grid.add_column(Text(name), justify="left" if n == 0 else "right")
+        grid.add_column(Text(name), justify="left" if n < text_columns else "right")
     for row in table.rows:
         grid.add_row(*map(Text, row))
     _console().print(grid)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from spikeram import energy, plot, recording, statistics
 from spikeram.chip import ProgrammedChip
-from spikeram.conversion import TrainedNetwork, convert, from_sklearn, recalibrate
+from spikeram.conversion import TrainedNetwork, convert, read, recalibrate
 from spikeram.files import replacing
 from spikeram.network import SpikingNetwork
 from spikeram.programming import program
@@ -129,7 +129,7 @@ def train(data: Digits, *, seed: int) -> TrainedNetwork:
         (128, 64), alpha=0.01, batch_size=64, max_iter=60, n_iter_no_change=60, random_state=seed
     )
     _fit_all_epochs(model, data)
-    return from_sklearn(model)
+    return read(model)
 
 
 def run(

@@ -116,6 +116,31 @@ def encode(
     return Stimulus(drive=None, spikes=spikes, active_rows=rows)
 
 
+def constant_drive(
+    levels: NDArray[np.int16], layer: ChargeLayer, parts: Sequence[tuple[str, slice]]
+) -> NDArray[np.int32]:
+    """Return the charge that a constant input brings into a layer in each step.
+
+    Parameters
+    ----------
+    levels : int16 ndarray of shape (sample, input)
+        Converter levels.
+    layer : ChargeLayer
+        The layer.
+    parts : sequence of (str, slice)
+        Its sources and their places among its inputs, as `Wiring.parts` gives them.
+
+    Returns
+    -------
+    int32 ndarray of shape (sample, output) [quanta]
+    """
+    values = np.zeros((levels.shape[0], layer.n_inputs))
+    for source, part in parts:
+        if source == INPUT:
+            values[:, part] = levels
+    return np.rint(layer.sums(values) / LEVELS).astype(np.int32)
+
+
 def _current(levels: NDArray[np.int16], wiring: Wiring[ChargeLayer], steps: int) -> Stimulus:
     for node in wiring.nodes:
         if isinstance(node, MaxPool) and INPUT in wiring.sources[node.name]:
@@ -125,11 +150,7 @@ def _current(levels: NDArray[np.int16], wiring: Wiring[ChargeLayer], steps: int)
             )
     drive, rows = {}, {}
     for layer, reuse in _readers(wiring):
-        values = np.zeros((levels.shape[0], layer.n_inputs))
-        for source, part in wiring.parts(layer.name):
-            if source == INPUT:
-                values[:, part] = levels
-        drive[layer.name] = np.rint(layer.sums(values) / LEVELS).astype(np.int32)
+        drive[layer.name] = constant_drive(levels, layer, wiring.parts(layer.name))
         rows[layer.name] = steps * ((levels != 0) @ reuse)
     return Stimulus(drive=drive, spikes=None, active_rows=rows)
 

@@ -19,11 +19,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TypeAlias, TypeVar
+from types import MappingProxyType
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from spikeram.charge import ChargeLayer, charge_layer
 from spikeram.files import Header, read_npz, take, write_npz
@@ -61,6 +62,8 @@ class SpikingNetwork:
         Labels of the outputs of a classifier; two for a single output. None for regression.
     method : str
         How the thresholds were chosen.
+    origin : mapping of str to object
+        What else is known of where it came from: plain values, kept in files and recordings.
     """
 
     nodes: tuple[Node, ...]
@@ -68,6 +71,7 @@ class SpikingNetwork:
     steps: int | None
     classes: NDArray[np.generic] | None
     method: str
+    origin: Mapping[str, object]
 
     def __init__(
         self,
@@ -78,6 +82,7 @@ class SpikingNetwork:
         steps: int | None = None,
         classes: NDArray[np.generic] | None = None,
         method: str = "",
+        origin: Mapping[str, object] = MappingProxyType({}),
     ) -> None:
         given = tuple(nodes)
         if layers is not None:
@@ -92,6 +97,7 @@ class SpikingNetwork:
             "steps": None if steps is None else checked_steps(steps),
             "classes": classes,
             "method": method,
+            "origin": MappingProxyType(dict(origin)),
         }
         for name, value in values.items():
             object.__setattr__(self, name, value)
@@ -130,7 +136,16 @@ class SpikingNetwork:
     @property
     def provenance(self) -> dict[str, object]:
         """What a recording says about what was run."""
-        return {"chip": "none", "method": self.method, "converted_for_steps": self.steps}
+        return {
+            "chip": "none",
+            "method": self.method,
+            "converted_for_steps": self.steps,
+            "origin": dict(self.origin),
+        }
+
+    def told(self, **origin: object) -> SpikingNetwork:
+        """Return the network with more, or other, plain values in its `origin`."""
+        return replace(self, origin={**self.origin, **origin})
 
     def steps_or(self, steps: int | None) -> int:
         """Return `steps`, or where it is None the number the network was converted for."""
@@ -221,6 +236,7 @@ class SpikingNetwork:
             input_scale=self.input_scale,
             steps=self.steps,
             method=self.method,
+            origin=dict(self.origin),
             layers=[
                 _LayerHeader(
                     name=layer.name,
@@ -284,6 +300,7 @@ class SpikingNetwork:
             steps=header.steps,
             classes=arrays.get("classes"),
             method=header.method,
+            origin=header.origin,
         )
 
 
@@ -372,5 +389,6 @@ class _NetworkHeader(Header):
     input_scale: float
     steps: int | None
     method: str
+    origin: dict[str, Any] = Field(default_factory=dict)
     layers: list[_LayerHeader]
     pools: tuple[_PoolHeader, ...] = ()

@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikeram.charge import ChargeLayer
-from spikeram.conversion import TrainedNetwork
-from spikeram.gather import after_average_pool, convolution
+from spikeram.conversion import Graph, Node, TrainedNetwork, lower, ops
 from spikeram.network import INPUT, Layer, MaxPool, SpikingNetwork
 
 
@@ -17,7 +16,7 @@ def trained(
     """Return a random perceptron with outputs of order one."""
     rng = np.random.default_rng(seed)
     pairs = list(zip(sizes[:-1], sizes[1:]))
-    return TrainedNetwork(
+    return TrainedNetwork.chain(
         weights=tuple(rng.normal(0, np.sqrt(2 / a), (a, b)) for a, b in pairs),
         biases=tuple(rng.normal(0, 0.1, b) for _, b in pairs),
         classes=np.arange(sizes[-1]) if classes is None else np.asarray(classes),
@@ -30,19 +29,27 @@ def convolutional(seed: int = 0) -> TrainedNetwork:
     Inputs are (2, 6, 7) images; the layers have 4 x 6 x 7, 3 x 2 x 2 and 3 neurons.
     """
     rng = np.random.default_rng(seed)
-    first, size = convolution((2, 6, 7), (3, 3), padding=(1, 1))
-    pooled, _ = convolution((4, 3, 3), (2, 2))
-    second = after_average_pool(pooled, (4, *size), (2, 2), (2, 2))
-    return TrainedNetwork(
-        weights=(
-            rng.normal(0, 0.3, (18, 4)),
-            rng.normal(0, 0.4, (16, 3)),
-            rng.normal(0, 0.5, (12, 3)),
-        ),
-        biases=tuple(rng.normal(0, 0.1, n) for n in (4, 3, 3)),
-        gathers=(first, second, None),
-        classes=np.arange(3),
+    first, second, third = (
+        rng.normal(0, s, n) for s, n in ((0.3, (18, 4)), (0.4, (16, 3)), (0.5, (12, 3)))
     )
+    biases = [rng.normal(0, 0.1, n) for n in (4, 3, 3)]
+    steps = (
+        ops.Conv(weight=first.T.reshape(4, 2, 3, 3), bias=biases[0], padding=1),
+        ops.Rectifier(),
+        ops.Pool(kind="mean", kernel=2),
+        ops.Conv(weight=second.T.reshape(3, 4, 2, 2), bias=biases[1]),
+        ops.Rectifier(),
+        ops.Flatten(),
+        ops.Linear(weight=third.T, bias=biases[2]),
+    )
+    return lower(chain(steps, (2, 6, 7), classes=np.arange(3)))
+
+
+def chain(steps, input_shape, classes=None) -> Graph:
+    """Return operations one after the other as a graph."""
+    names = ["input", *(str(n) for n in range(len(steps)))]
+    nodes = tuple(Node(name=b, op=op, inputs=(a,)) for a, b, op in zip(names, names[1:], steps))
+    return Graph(nodes=nodes, input_shape=input_shape, classes=classes)
 
 
 def inputs(seed: int, n_samples: int, n_inputs: int = 6) -> NDArray[np.float64]:

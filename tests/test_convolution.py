@@ -191,8 +191,8 @@ def test_geometries_that_do_not_fit_are_refused():
         Gather(np.array([[[0], [4]]]), 4)
     with pytest.raises(ValueError, match="expects 5 inputs, but the pool has 2 x 3 x 3 outputs"):
         after_average_pool(every_input(5), (2, 6, 6), (2, 2), (2, 2))
-    with pytest.raises(
-        ConversionError, match="Layer 1 takes 48 inputs, but the layer before has 168 outputs"
-    ):
-        dataclasses.replace(ANN, weights=(ANN.weights[0], np.ones((48, 3)), ANN.weights[2]),
-                            gathers=(ANN.gathers[0], None, None))  # fmt: skip
+    first, second, _ = ANN.layers
+    with pytest.raises(ConversionError, match="'conv_2' expects 48 inputs, but 'conv_1' has 168"):
+        dataclasses.replace(
+            ANN, nodes=(first, dataclasses.replace(second, weight=np.ones((48, 3)), gather=None))
+        )

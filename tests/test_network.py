@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -97,7 +98,8 @@ def test_layers_that_do_not_fit_are_refused(weight, bias, threshold, message):
 
 
 def test_layers_that_do_not_chain_are_refused():
-    a, b = single(1, 0, 1).layers[0], network().layers[0]
+    a = single(1, 0, 1).layers[0]
+    b = dataclasses.replace(network().layers[0], sources=())
     with pytest.raises(ValueError, match="'dense_1' expects 6 inputs, but 'only' has 1"):
         SpikingNetwork(layers=(a, b))
 

@@ -36,7 +36,7 @@ def test_help_loads_nothing_heavy():
 def test_running_on_the_clocked_engine_does_not_load_brian2():
     code = (
         "import numpy as np, spikeram as sr\n"
-        "ann = sr.TrainedNetwork(weights=(np.eye(2),), biases=(np.zeros(2),))\n"
+        "ann = sr.TrainedNetwork.chain(weights=(np.eye(2),), biases=(np.zeros(2),))\n"
         "chip = sr.program(sr.convert(ann, np.eye(2), steps=4), seed=0)\n"
         "sr.simulate(chip, np.eye(2))"
     )

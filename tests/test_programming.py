@@ -39,9 +39,11 @@ def test_one_seed_programs_one_chip_and_numbers_make_others():
 def test_adding_a_layer_leaves_the_others_as_they_were():
     longer = trained(2, (6, 20, 12, 3, 4))
     short = convert(trained(2, (6, 20, 12, 3)), X, steps=64, method="percentile")
-    weights = (*trained(2, (6, 20, 12, 3)).weights, longer.weights[-1])
-    biases = (*trained(2, (6, 20, 12, 3)).biases, longer.biases[-1])
-    long = convert(TrainedNetwork(weights=weights, biases=biases), X, steps=64, method="percentile")
+    weights = [*(n.weight for n in trained(2, (6, 20, 12, 3)).layers), longer.layers[-1].weight]
+    biases = [*(n.bias for n in trained(2, (6, 20, 12, 3)).layers), longer.layers[-1].bias]
+    long = convert(
+        TrainedNetwork.chain(weights=weights, biases=biases), X, steps=64, method="percentile"
+    )
     a, b = program(short, seed=0), program(long, seed=0)
     for n in (0, 1):
         np.testing.assert_array_equal(
@@ -57,7 +59,8 @@ def test_cells_move_on_with_the_delay():
 
 
 def test_a_large_bias_gets_several_always_on_rows():
-    ann = dataclasses.replace(trained(), biases=(np.full(8, 9.0), np.zeros(5), np.zeros(3)))
+    weights = [layer.weight for layer in trained().layers]
+    ann = TrainedNetwork.chain(weights, [np.full(8, 9.0), np.zeros(5), np.zeros(3)])
     chip = program(convert(ann, X, steps=None, method="percentile"), chip="ideal", seed=0)
     assert 1 < chip.layers[0].n_bias <= 8
     assert chip.layers[1].n_bias == 1
@@ -75,7 +78,7 @@ def test_cores_are_counted_as_they_are_cut():
 
 def test_a_network_larger_than_the_chip_is_refused_before_anything_is_written():
     rng = np.random.default_rng(0)
-    wide = TrainedNetwork(weights=(rng.normal(size=(6, 30_000)),), biases=(np.zeros(30_000),))
+    wide = TrainedNetwork.chain(weights=(rng.normal(size=(6, 30_000)),), biases=(np.zeros(30_000),))
     network = convert(wide, X, steps=None, method="percentile")
     with pytest.raises(CapacityError, match="needs 118 cores, but chip 'neurram' has 48"):
         program(network, seed=0)

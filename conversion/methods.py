@@ -1,0 +1,100 @@
+r"""Methods of conversion by name: thresholds, initial charge, kind of spikes, corrections.
+
+=================  ==========================================================================
+``max``            The layer's largest activation is the threshold, integration begins at 0
+                   (Diehl et al., IJCNN 2015). Nothing clips; small activations need many steps.
+``max_channel``    Each channel's largest activation, from half a threshold.
+``percentile_layer``  The layer's 99.9th percentile, from half a threshold (Rueckauer et al.,
+                   Front. Neurosci. 11, 682, 2017).
+``percentile``     The same for each channel: serves any number of steps.
+``least_squares``  Each channel's threshold of least squared error at T, then biases calibrated on
+                   spikes. The default.
+``reconstruction`` The same, and before each layer's biases its weights: the ridge regression of
+                   the trained network's drive on the spikes that really arrive takes up what the
+                   layers before lost (layer by layer as in Li et al., ICML 2021, but in closed
+                   form).
+``signed``         As ``least_squares``, with neurons that take spikes back which came too early:
+                   what is left is rounding alone, whatever the order of spikes (Hu et al.,
+                   Fast-SNN, 2023; You et al., SpikeZIP-TF, 2024).
+``learned``        The thresholds of clip-floor-shift activations (Bu et al., ICLR 2022), which
+                   training has settled: nothing is calibrated.
+``auto``           Converts by several of these, runs each on held-out calibration samples, and
+                   takes the one that agrees best with the trained network.
+=================  ==========================================================================
+
+Half a threshold of initial charge is optimal where drive is constant: counts round to nearest,
+and the expected error is zero (Bu et al., AAAI 2022). Branches that meet need no
+common scale: every spike has its worth as the weight of its own row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from spikeram.errors import ConversionError
+
+Thresholds: TypeAlias = Literal["max", "percentile", "least_squares", "learned"]
+Correction: TypeAlias = Literal["none", "bias", "weights"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """A way of choosing what a spiking network has and a trained one has not.
+
+    Parameters
+    ----------
+    name : str
+        The name in the table of this module.
+    thresholds : {"max", "percentile", "least_squares", "learned"}
+        What thresholds are taken from.
+    per_channel : bool
+        Whether each channel has its own.
+    initial : float
+        Membrane before the first step, as a share of the threshold.
+    signed : bool
+        Whether neurons take spikes back.
+    correction : {"none", "bias", "weights"}
+        What is corrected on spikes, layer by layer.
+    """
+
+    name: str
+    thresholds: Thresholds
+    per_channel: bool = True
+    initial: float = 0.5
+    signed: bool = False
+    correction: Correction = "none"
+
+    @property
+    def needs_steps(self) -> bool:
+        """Whether the method is for one number of steps."""
+        return self.thresholds == "least_squares" or self.correction != "none"
+
+
+METHODS = {
+    method.name: method
+    for method in (
+        Method(name="max", thresholds="max", per_channel=False, initial=0.0),
+        Method(name="max_channel", thresholds="max"),
+        Method(name="percentile_layer", thresholds="percentile", per_channel=False),
+        Method(name="percentile", thresholds="percentile"),
+        Method(name="least_squares", thresholds="least_squares", correction="bias"),
+        Method(name="reconstruction", thresholds="least_squares", correction="weights"),
+        Method(name="signed", thresholds="least_squares", signed=True, correction="bias"),
+        Method(name="learned", thresholds="learned"),
+    )
+}
+"""The methods, by name."""
+
+AUTO = "auto"
+"""Name of the choice by measurement."""
+
+CANDIDATES = ("least_squares", "reconstruction", "signed", "percentile")
+"""Methods that ``auto`` measures; ``learned`` too, where the model brings thresholds."""
+
+
+def method_of(name: str) -> Method:
+    """Return a method by name, or say which there are."""
+    if name not in METHODS:
+        raise ConversionError(f"method expects one of {', '.join([*METHODS, AUTO])}, got {name!r}.")
+    return METHODS[name]
