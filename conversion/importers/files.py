@@ -31,7 +31,7 @@ def read_file(path: Path, *, input_shape: tuple[int, ...] | None = None) -> Grap
         from spikeram.conversion.importers.from_onnx import from_onnx
 
         return from_onnx(path, input_shape=input_shape)
-    if path.suffix in (".keras", ".h5"):
+    if path.suffix in (".keras", ".h5", ".hdf5"):
         from spikeram.conversion.importers.from_keras import from_keras
 
         return from_keras(path)
