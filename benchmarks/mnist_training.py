@@ -101,6 +101,7 @@ def _train(net: Any, noise: float, epochs: int) -> None:
             module.reset_parameters()
     generator = torch.Generator().manual_seed(1)
     x = torch.tensor(images("train"), dtype=torch.float32)
+    net.to(memory_format=torch.channels_last)
     y = torch.tensor(labels("train").astype(np.int64))
     rounds = epochs * (len(x) // 128)
     optimiser = torch.optim.Adam(net.parameters())
@@ -111,8 +112,11 @@ def _train(net: Any, noise: float, epochs: int) -> None:
         for start in track(range(0, len(order), 128), f"Epoch {epoch + 1} of {epochs}"):
             batch = order[start : start + 128]
             optimiser.zero_grad()
+            some = x[batch].to(memory_format=torch.channels_last)
             with WeightNoise(net, noise, generator):
-                loss = torch.nn.functional.cross_entropy(net(x[batch]), y[batch])
+                with torch.autocast("cpu", torch.bfloat16):
+                    out = net(some)
+                loss = torch.nn.functional.cross_entropy(out.float(), y[batch])
                 loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             schedule.step()

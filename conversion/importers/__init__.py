@@ -14,7 +14,9 @@ from spikeram.conversion.trained import TrainedNetwork
 from spikeram.errors import ConversionError
 
 
-def read(model: Any, *, input_shape: tuple[int, ...] | None = None) -> TrainedNetwork:
+def read(
+    model: Any, *, input_shape: tuple[int, ...] | None = None, regression: bool = False
+) -> TrainedNetwork:
     """Return a trained network, from whatever holds it.
 
     Parameters
@@ -23,6 +25,8 @@ def read(model: Any, *, input_shape: tuple[int, ...] | None = None) -> TrainedNe
         See `graph_of`.
     input_shape : tuple of int, optional
         Shape of one sample, (channel, y, x) for images, where the model leaves it open.
+    regression : bool
+        Whether the outputs of a model that does not say so are values instead of classes.
 
     Raises
     ------
@@ -33,7 +37,7 @@ def read(model: Any, *, input_shape: tuple[int, ...] | None = None) -> TrainedNe
     MissingExtraError
         If the framework of a file is not installed.
     """
-    found = graph_of(model, input_shape=input_shape)
+    found = graph_of(model, input_shape=input_shape, regression=regression)
     return found if isinstance(found, TrainedNetwork) else lower(found)
 
 
@@ -48,11 +52,13 @@ def graph_of(model: Any, *, input_shape: tuple[int, ...] | None = None) -> Graph
         `spikeram.conversion.importers.files`. A `TrainedNetwork` is passed on.
     input_shape : tuple of int, optional
         Shape of one sample, where the model leaves it open.
+    regression : bool
+        Whether the outputs of a model that does not say so are values instead of classes.
     """
     if isinstance(model, (Graph, TrainedNetwork)):
         return model
     if isinstance(model, (str, Path)):
-        return read_file(Path(model), input_shape=input_shape)
+        return read_file(Path(model), input_shape=input_shape, regression=regression)
     if type(model).__module__.startswith("sklearn"):
         return from_sklearn(model)
     # A model of a framework is there only where its framework is loaded. Keras on PyTorch
@@ -60,15 +66,15 @@ def graph_of(model: Any, *, input_shape: tuple[int, ...] | None = None) -> Graph
     if _is_a(model, "keras", "Model"):
         from spikeram.conversion.importers.from_keras import from_keras
 
-        return from_keras(model)
+        return from_keras(model, regression=regression)
     if _is_a(model, "torch.nn", "Module"):
         from spikeram.conversion.importers.from_torch import from_torch
 
-        return from_torch(model, input_shape=input_shape)
+        return from_torch(model, input_shape=input_shape, regression=regression)
     if _is_a(model, "onnx", "ModelProto"):
         from spikeram.conversion.importers.from_onnx import from_onnx
 
-        return from_onnx(model, input_shape=input_shape)
+        return from_onnx(model, input_shape=input_shape, regression=regression)
     raise ConversionError(
         "convert expects a torch.nn.Module, a keras.Model, an ONNX model, a fitted scikit-learn "
         "MLPClassifier or MLPRegressor, a Graph, a TrainedNetwork or a file, "

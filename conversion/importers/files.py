@@ -24,17 +24,19 @@ def read_file(path: Path, *, input_shape: tuple[int, ...] | None = None) -> Grap
         dictionary of Linear layers alone, ``.pt`` or ``.pth``.
     input_shape : tuple of int, optional
         Shape of one sample, where the file leaves it open.
+    regression : bool
+        Whether the outputs of a model that does not say so are values instead of classes.
     """
     if path.suffix == ".npz":
         return TrainedNetwork.load(path)
     if path.suffix == ".onnx":
         from spikeram.conversion.importers.from_onnx import from_onnx
 
-        return from_onnx(path, input_shape=input_shape)
+        return from_onnx(path, input_shape=input_shape, regression=regression)
     if path.suffix in (".keras", ".h5", ".hdf5"):
         from spikeram.conversion.importers.from_keras import from_keras
 
-        return from_keras(path)
+        return from_keras(path, regression=regression)
     if path.suffix in (".pt", ".pth"):
         return _from_state_dict(path)
     if path.suffix == ".nir":
