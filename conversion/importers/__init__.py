@@ -41,7 +41,9 @@ def read(
     return found if isinstance(found, TrainedNetwork) else lower(found)
 
 
-def graph_of(model: Any, *, input_shape: tuple[int, ...] | None = None) -> Graph | TrainedNetwork:
+def graph_of(
+    model: Any, *, input_shape: tuple[int, ...] | None = None, regression: bool = False
+) -> Graph | TrainedNetwork:
     """Return the graph of a model: operations that cannot be converted keep their place in it.
 
     Parameters

@@ -14,7 +14,9 @@ from spikeram.conversion.trained import TrainedNetwork
 from spikeram.errors import ConversionError, FileFormatError, MissingExtraError
 
 
-def read_file(path: Path, *, input_shape: tuple[int, ...] | None = None) -> Graph | TrainedNetwork:
+def read_file(
+    path: Path, *, input_shape: tuple[int, ...] | None = None, regression: bool = False
+) -> Graph | TrainedNetwork:
     """Return the trained network in a file.
 
     Parameters
