@@ -13,6 +13,7 @@ _HOME = {
     "Layer": "spikeram.network",
     "EnergyModel": "spikeram.energy",
     "IdealDevice": "spikeram.device",
+    "MaxPool": "spikeram.network",
     "ProgrammedChip": "spikeram.chip",
     "RRAMDevice": "spikeram.device",
     "SamplingNeuron": "spikeram.neuron",

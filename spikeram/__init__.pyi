@@ -9,7 +9,11 @@ from spikeram.conversion import (
 from spikeram.crossbar import Crossbar as Crossbar
 from spikeram.device import IdealDevice as IdealDevice, RRAMDevice as RRAMDevice
 from spikeram.energy import EnergyModel as EnergyModel
-from spikeram.network import Layer as Layer, SpikingNetwork as SpikingNetwork
+from spikeram.network import (
+    Layer as Layer,
+    MaxPool as MaxPool,
+    SpikingNetwork as SpikingNetwork,
+)
 from spikeram.neuron import SamplingNeuron as SamplingNeuron
 from spikeram.programming import program as program
 from spikeram.recording import Activity as Activity, save as save

@@ -209,7 +209,7 @@ def membrane(
     nodes = model.network.charged(layers)
     some = nodes[: nodes.index(layers[layer]) + 1]
     drive = encode(levels, some, steps=n_steps, encoding="current").drive
-    keys = _noise_keys(layers, seed, model.index)[: layer + 1]
+    keys = _noise_keys(layers[: layer + 1], seed, model.index)
     activity = clocked(some, drive, None, steps=n_steps, keys=keys)
     return xr.DataArray(
         activity.membrane[0] * layers[layer].quantum,

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from spikeram.charge import ChargeLayer
 from spikeram.conversion import Graph, Node, TrainedNetwork, lower, ops
+from spikeram.gather import Gather, convolution
 from spikeram.network import INPUT, Layer, MaxPool, SpikingNetwork
 
 
@@ -50,6 +51,43 @@ def chain(steps, input_shape, classes=None) -> Graph:
     names = ["input", *(str(n) for n in range(len(steps)))]
     nodes = tuple(Node(name=b, op=op, inputs=(a,)) for a, b, op in zip(names, names[1:], steps))
     return Graph(nodes=nodes, input_shape=input_shape, classes=classes)
+
+
+def branching(seed: int = 0) -> SpikingNetwork:
+    """Return a network on (2, 6, 6) images with a max pool, a residual sum and a join.
+
+    A convolution, its 2 x 2 max pool, a convolution of that with leaky rectification, the sum of
+    its 1 x 1 convolution and of the pool, and an output that reads the sum and the input.
+    """
+    rng = np.random.default_rng(seed)
+    first, _ = convolution((2, 6, 6), (3, 3), padding=(1, 1))
+    windows, _ = convolution((1, 6, 6), (2, 2), stride=(2, 2))
+    taps = windows.index[:, :, 0] + 36 * np.arange(4)[:, np.newaxis, np.newaxis]
+    second, _ = convolution((4, 3, 3), (3, 3), padding=(1, 1))
+    point, _ = convolution((4, 3, 3), (1, 1))
+    both = Gather(np.concatenate([point.index, point.index + 36], axis=1), 72)
+    nodes = (
+        _layer("first", rng.normal(0, 0.3, (18, 4)), 2.0, gather=first),
+        MaxPool("pool", "first", taps.reshape(36, 4)),
+        _layer("second", rng.normal(0, 0.3, (36, 4)), 3.0, gather=second, spikes="signed",
+               slope=0.25, sources=("pool",)),
+        _layer("sum", np.vstack([rng.normal(0, 0.5, (4, 4)), np.eye(4)]), 4.0, gather=both,
+               spikes="signed", sources=("second", "pool")),
+        _layer("output", rng.normal(0, 0.2, (36 + 72, 3)), 4.0, spikes="ternary", initial=0.0,
+               sources=("sum", INPUT)),
+    )  # fmt: skip
+    return SpikingNetwork(nodes=nodes, steps=16, classes=np.arange(3))
+
+
+def _layer(name: str, weight: NDArray[np.float64], threshold: float, **options: object) -> Layer:
+    bias = np.linspace(-0.1, 0.1, weight.shape[1])
+    return Layer(
+        name=name,
+        weight=weight,
+        bias=bias,
+        threshold=np.full(weight.shape[1], threshold),
+        **options,  # type: ignore[arg-type]
+    )
 
 
 def inputs(seed: int, n_samples: int, n_inputs: int = 6) -> NDArray[np.float64]:
@@ -101,12 +139,12 @@ def random_layer(
 
 
 def random_graph(
-    rng: np.random.Generator, n_nodes: int, *, current: bool
+    rng: np.random.Generator, n_nodes: int, *, current: bool, noisy: bool = False
 ) -> tuple[list[ChargeLayer | MaxPool], dict[str, NDArray[np.int32]]]:
     """Return layers and max pools, each driven by some before it, and a drive for two samples.
 
-    Of all kinds of neurons, with branches that are added, joined, pooled, of unequal lengths or
-    never read, and with inputs that several layers read.
+    Of all kinds of neurons, noisy ones among them where wanted, with branches that are added,
+    joined, pooled, of unequal lengths or never read, and with inputs that several layers read.
     """
     widths = {INPUT: int(rng.integers(1, 6))}
     nodes: list[ChargeLayer | MaxPool] = []
@@ -137,6 +175,8 @@ def random_graph(
                 rail=int(rng.choice([2**30, 8000])),
                 quantum=2.0 ** -int(rng.integers(10, 24)),
                 sources=said,
+                sigma_noise=float(rng.choice([0.0, 300.0])) if noisy else 0.0,
+                kick=int(rng.choice([0, 150])) if noisy else 0,
             )
             nodes.append(layer)
             if INPUT in sources:

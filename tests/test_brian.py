@@ -176,16 +176,23 @@ def test_crossbars_synapses_and_kernels_fire_the_same_spikes(network, batch):
 
 @pytest.mark.slow
 @settings(max_examples=40, deadline=None)
-@given(seed=st.integers(0, 2**32 - 1), n_nodes=st.integers(1, 6), current=st.booleans())
-def test_graphs_fire_the_spikes_of_the_clocked_engine(seed, n_nodes, current):
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    n_nodes=st.integers(1, 6),
+    current=st.booleans(),
+    noisy=st.booleans(),
+)
+def test_graphs_fire_the_spikes_of_the_clocked_engine(seed, n_nodes, current, noisy):
     rng = np.random.default_rng(seed)
-    nodes, drive = random_graph(rng, n_nodes, current=current)
+    nodes, drive = random_graph(rng, n_nodes, current=current, noisy=noisy)
+    options = {"steps": 7, "first_sample": 3, "keys": [np.uint64(n) for n in range(n_nodes)]}
     n_inputs = Wiring(nodes).widths["input"]
     stimulus = (
         (drive, None) if current else (None, rng.integers(-1, 2, (2, 7, n_inputs)).astype(np.int8))
     )
-    oracle = clocked(nodes, *stimulus, steps=7)
-    found = run_network(nodes, *stimulus, steps=7)
+    options["keys"] = options["keys"][: len(Wiring(nodes).layers)]
+    oracle = clocked(nodes, *stimulus, **options)
+    found = run_network(nodes, *stimulus, **options)
     for mine, theirs in zip(found.spikes, oracle.spikes, strict=True):
         np.testing.assert_array_equal(mine, theirs)
     np.testing.assert_array_equal(found.membrane, oracle.membrane)

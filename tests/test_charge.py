@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -75,3 +76,15 @@ def test_a_step_that_could_wrap_around_is_refused():
 def test_weights_must_be_finite():
     with pytest.raises(ValueError, match="must be finite"):
         quantum_of([1.0, np.inf])
+
+
+@pytest.mark.parametrize("change", [{"reset": "zero"}, {"decay": 0.5}])
+def test_layers_of_signed_neurons_have_to_keep_their_charge(change):
+    with pytest.raises(ValueError, match="expect reset 'subtract' and no leak"):
+        dataclasses.replace(layer(), spikes="signed", **change)
+
+
+def test_a_spike_below_zero_takes_a_threshold_at_least():
+    made = layer(neuron=SamplingNeuron(spikes="signed"), slope=np.array([1.0, 0.25]))
+    assert made.negative[0] == made.threshold[0]
+    assert made.negative[1] == pytest.approx(4 * made.threshold[1], abs=2)
