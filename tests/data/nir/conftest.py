@@ -1,0 +1,2 @@
+# The recipe needs frameworks that tests do without.
+collect_ignore = ["make.py"]
