@@ -111,7 +111,7 @@ def _calibrated(
         if not last:
             walk.fire(_charge(network, layers, n))
             walk.leave(layers[n].name)
-    return replace(network, layers=tuple(layers))
+    return network.with_layers(layers)
 
 
 def _some(network: SpikingNetwork, values: NDArray[np.float64], steps: int) -> NDArray[np.float64]:
@@ -122,7 +122,7 @@ def _some(network: SpikingNetwork, values: NDArray[np.float64], steps: int) -> N
 
 
 def _charge(network: SpikingNetwork, layers: list[Layer], n: int) -> ChargeLayer:
-    return replace(network, layers=tuple(layers)).charge_layer(n)
+    return network.with_layers(layers).charge_layer(n)
 
 
 def _decoded(walk: Walk, charge: ChargeLayer, last: bool) -> NDArray[np.float64]:

@@ -1,11 +1,8 @@
 """From a graph of operations to the crossbars, neurons and counters that compute it.
 
-Every tensor of the graph is one of three things. A `View` is what neurons send, moved, repeated or
-averaged: wires. An `Affine` is charge that adds up on columns and has not met a neuron yet: linear
-operations, normalisation and residual additions join it as rows, factors and biases. A
-`Maximum` is a pool that waits for its rectifier, with which it commutes. A rectifier turns
-charge into a layer of neurons; charge that something else needs as a signal gets neurons that
-fire both ways, a relay.
+Linear operations add up charge; what follows them joins the same columns as far as it can (see
+`spikeram.conversion.values`). A rectifier turns charge into a layer of neurons; charge that
+something else needs as a signal gets neurons that fire both ways, a relay.
 """
 
 from __future__ import annotations
@@ -13,91 +10,36 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import singledispatchmethod
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from spikeram.conversion import ops
 from spikeram.conversion.graph import INPUT, AbstractOp, Graph, Node, Shape
 from spikeram.conversion.trained import TrainedLayer, TrainedNetwork, TrainedNode
+from spikeram.conversion.values import (
+    Affine,
+    Floats,
+    Index,
+    Maximum,
+    Value,
+    View,
+    blocks,
+    common,
+    folded,
+    moved,
+    per_channel,
+    repeated,
+    shape_of,
+    signals,
+    windows,
+    without_silent_rows,
+)
 from spikeram.errors import ConversionError
 from spikeram.gather import Gather
 from spikeram.pool import MaxPool
-
-Index: TypeAlias = NDArray[np.int64]
-Floats: TypeAlias = NDArray[np.float64]
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class View:
-    """Signals of neurons: the mean over some of them, times a factor, plus a shift.
-
-    Parameters
-    ----------
-    index : int64 ndarray of shape (*shape, tap)
-        Numbers of the neurons, counted over everything that sends; -1 for silence.
-    factor, shift : ndarray of the shape
-        What the mean is multiplied with, and what is added.
-    """
-
-    index: Index
-    factor: Floats
-    shift: Floats
-
-    @property
-    def shape(self) -> Shape:
-        """Shape of one sample."""
-        return self.index.shape[:-1]
-
-    @property
-    def plain(self) -> bool:
-        """Whether each element is one neuron's signal, or silence."""
-        return self.index.shape[-1] == 1 and not np.any(self.shift)
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Affine:
-    """Weighted sums on columns, at every position, before any neuron.
-
-    Parameters
-    ----------
-    name : str
-        Name of the operation that the columns are called after.
-    weight : ndarray of shape (row, column)
-        The matrix.
-    index : int64 ndarray of shape (position, row, tap)
-        Neurons at each row, over the mean of which it is driven.
-    bias : ndarray of shape (column,)
-        Biases.
-    arrangement : int64 ndarray
-        For each element of a sample, its number ``column * n_positions + position``.
-    """
-
-    name: str
-    weight: Floats
-    index: Index
-    bias: Floats
-    arrangement: Index
-
-    @property
-    def shape(self) -> Shape:
-        """Shape of one sample."""
-        return self.arrangement.shape
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Maximum:
-    """The largest values over windows of what an `Affine` will send once it has neurons."""
-
-    of: Affine
-    index: Index
-    name: str
-
-
-Value: TypeAlias = View | Affine | Maximum
 
 
 def lower(graph: Graph) -> TrainedNetwork:
@@ -149,7 +91,7 @@ class _Lowering:
         self.starts: list[int] = [0, n_inputs]
         self.rectified: list[bool] = [False]
         everything = np.arange(n_inputs).reshape(graph.input_shape)
-        self.values: dict[str, Value] = {INPUT: _signals(everything)}
+        self.values: dict[str, Value] = {INPUT: signals(everything)}
         self.fates: dict[str, str] = {}
         self.names: set[str] = {INPUT, "output"}
         self.place = graph.nodes[0]
@@ -196,14 +138,14 @@ class _Lowering:
     @lowered.register
     def _(self, op: ops.AbstractRearrangement, *values: Value) -> Value:
         (value,) = values
-        elements = np.arange(math.prod(_shape(value))).reshape(_shape(value))
-        moved = op.moved(elements)
-        whole = moved.size == elements.size and np.array_equal(
-            np.sort(moved, axis=None), elements.ravel()
+        elements = np.arange(math.prod(shape_of(value))).reshape(shape_of(value))
+        place = op.moved(elements)
+        whole = place.size == elements.size and np.array_equal(
+            np.sort(place, axis=None), elements.ravel()
         )
         if isinstance(value, Affine) and whole:
-            return replace(value, arrangement=value.arrangement.ravel()[moved])
-        return _moved(self.signal(value), moved)
+            return replace(value, arrangement=value.arrangement.ravel()[place])
+        return moved(self.signal(value), place)
 
     @lowered.register
     def _(self, op: ops.Linear, *values: Value) -> Value:
@@ -226,16 +168,16 @@ class _Lowering:
         view = self.signal(values[0])
         elements = np.arange(math.prod(view.shape)).reshape(view.shape)
         spread, widths = elements, [(0, 0)]
-        for n, stride in enumerate(op.stride):  # type: ignore[arg-type]
+        for n, stride in enumerate(op.strides):
             length = elements.shape[n + 1]
             size = list(spread.shape)
             size[n + 1] = (length - 1) * stride + 1
             between = np.full(size, -1)
             between[(slice(None),) * (n + 1) + (slice(None, None, stride),)] = spread
             spread = between
-            reach = op.dilation[n] * (op.weight.shape[n + 2] - 1)  # type: ignore[index]
-            before, after = op.padding[n]  # type: ignore[index, misc]
-            widths.append((reach - before, reach - after + op.output_padding[n]))  # type: ignore[index]
+            reach = op.dilations[n] * (op.weight.shape[n + 2] - 1)
+            before, after = op.pads[n]
+            widths.append((reach - before, reach - after + op.output_pads[n]))
         spread = ops.Pad(tuple(widths)).moved(spread)
         # The matrix of a transposed convolution is that of a convolution, turned around.
         flipped = np.flip(op.weight, axis=tuple(range(2, op.weight.ndim)))
@@ -251,11 +193,10 @@ class _Lowering:
     @lowered.register
     def _(self, op: ops.Scale, *values: Value) -> Value:
         (value,) = values
-        factor, shift = (op.spread(v, _shape(value)) for v in (op.factor, op.shift))
+        factor, shift = (op.spread(v, shape_of(value)) for v in (op.factor, op.shift))
         if isinstance(value, Affine):
-            by_column = [self.by_column(value, v) for v in (factor, shift)]
-            if all(v is not None for v in by_column):
-                factors, shifts = by_column
+            factors, shifts = self.by_column(value, factor), self.by_column(value, shift)
+            if factors is not None and shifts is not None:
                 self.fates[self.place.name] = f"folded into {value.name}"
                 return replace(
                     value, weight=value.weight * factors, bias=value.bias * factors + shifts
@@ -283,7 +224,7 @@ class _Lowering:
     @lowered.register(ops.AdaptivePool)
     def _(self, op: ops.Pool | ops.AdaptivePool, *values: Value) -> Value:
         (value,) = values
-        index, share = _windows(op, _shape(value))
+        index, share = windows(op, shape_of(value))
         if op.kind == "max":
             if isinstance(value, Affine):
                 # Every rectifier rises: it may come before the maximum as well as after it.
@@ -301,7 +242,7 @@ class _Lowering:
         taps = math.lcm(*(view.index.shape[-1] for view in views))
         axis = op.axis % len(views[0].shape)
         return View(
-            index=np.concatenate([_repeated(view.index, taps) for view in views], axis=axis),
+            index=np.concatenate([repeated(view.index, taps) for view in views], axis=axis),
             factor=np.concatenate([view.factor for view in views], axis=axis),
             shift=np.concatenate([view.shift for view in views], axis=axis),
         )
@@ -312,8 +253,8 @@ class _Lowering:
         terms = [self.signal(v) if isinstance(v, Maximum) else v for v in values]
         main = next((term for term in terms if isinstance(term, Affine)), None)
         if main is None:
-            arrangement = np.arange(math.prod(_shape(terms[0]))).reshape(_shape(terms[0]))
-            columns, name = _shape(terms[0])[0], self.place.name
+            arrangement = np.arange(math.prod(shape_of(terms[0]))).reshape(shape_of(terms[0]))
+            columns, name = shape_of(terms[0])[0], self.place.name
         else:
             arrangement, columns, name = main.arrangement, len(main.bias), main.name
         self.fates[self.place.name] = f"rows of {name}"
@@ -322,8 +263,8 @@ class _Lowering:
         return Affine(
             name=name,
             weight=np.vstack([sign * part.weight for sign, part in zip(signs, parts)]),
-            index=np.concatenate([_repeated(part.index, taps) for part in parts], axis=1),
-            bias=sum(sign * part.bias for sign, part in zip(signs, parts)),  # type: ignore[arg-type]
+            index=np.concatenate([repeated(part.index, taps) for part in parts], axis=1),
+            bias=np.sum([sign * part.bias for sign, part in zip(signs, parts)], axis=0),
             arrangement=arrangement,
         )
 
@@ -331,14 +272,14 @@ class _Lowering:
 
     def convolved(self, view: View, elements: Index, op: ops.Conv, shape: Shape) -> Affine:
         """Return the sums of a kernel over `elements`, numbers of the view's; -1 for zero."""
-        padded = ops.Pad(((0, 0), *op.padding)).moved(elements)  # type: ignore[arg-type]
+        padded = ops.Pad(((0, 0), *op.pads)).moved(elements)
         channels = np.arange(padded.shape[0])
         n_axes = padded.ndim - 1
         places: list[Any] = [channels.reshape(-1, *(1,) * n_axes)]
         spans: list[Any] = []
         for n in range(n_axes):
-            start = np.arange(shape[n + 1]) * op.stride[n]  # type: ignore[index]
-            span = np.arange(op.weight.shape[n + 2]) * op.dilation[n]  # type: ignore[index]
+            start = np.arange(shape[n + 1]) * op.strides[n]
+            span = np.arange(op.weight.shape[n + 2]) * op.dilations[n]
             at = start[:, np.newaxis] + span
             # Positions first, then (channel, kernel): one axis of each for each axis of space.
             shaped = [1] * (2 * n_axes + 1)
@@ -346,7 +287,7 @@ class _Lowering:
             spans.append(at.reshape(shaped))
         picked = padded[(places[0].reshape(*(1,) * n_axes, -1, *(1,) * n_axes), *spans)]
         rows = picked.reshape(math.prod(shape[1:]), -1)
-        weight = _blocks(op.weight, op.groups)
+        weight = blocks(op.weight, op.groups)
         arrangement = np.arange(math.prod(shape)).reshape(shape)
         return self.sums(view, rows, weight, op.bias, arrangement)
 
@@ -355,12 +296,12 @@ class _Lowering:
     ) -> Affine:
         """Return weighted sums of a view's elements, of shape (position, row); -1 for zero."""
         assert bias is not None
-        folded = _folded(view, elements, weight)
-        if folded is None:
+        held = folded(view, elements, weight)
+        if held is None:
             view = self.relayed(view)
-            folded = _folded(view, elements, weight)
-            assert folded is not None
-        weight, extra = folded
+            held = folded(view, elements, weight)
+            assert held is not None
+        weight, extra = held
         taps = view.index.shape[-1]
         silent = np.full((1, taps), -1)
         index = np.concatenate([view.index.reshape(-1, taps), silent])[elements]
@@ -421,7 +362,7 @@ class _Lowering:
 
     def mean(self, view: View, index: Index, share: Floats) -> View:
         """Return means over windows of a view; `share` is that of the window that is counted."""
-        factor = _common(view.factor, index)
+        factor = common(view.factor, index)
         if factor is None:
             view = self.relayed(view)
             factor = np.ones(index.shape[:-1])
@@ -437,7 +378,7 @@ class _Lowering:
 
     def counted(self, view: View, index: Index, name: str) -> View:
         """Return the maxima over windows of a view, by counters of its spikes."""
-        factor = _common(view.factor, index)
+        factor = common(view.factor, index)
         fits = view.plain and factor is not None and np.all(factor > 0)
         if not fits or np.any(view.index[view.index >= 0] < self.starts[1]):
             view = self.relayed(view)
@@ -476,7 +417,7 @@ class _Lowering:
         """Return the same values as the signals of neurons of their own."""
         slope = np.array(0.0 if self.positive(view) else 1.0)
         fate = self.fates[self.place.name]
-        if np.all(_per_channel(view)):
+        if np.all(per_channel(view)):
             charge = self.charge(view)
         else:
             # Values that differ within a channel: a column for each of them.
@@ -493,7 +434,7 @@ class _Lowering:
 
     def layer(self, value: Affine, op: ops.Rectifier, *, relay: bool = False) -> View:
         """Return the signals of neurons on the columns of a value."""
-        value = _without_silent_rows(value)
+        value = without_silent_rows(value)
         slope = op.slope
         if slope.ndim:
             spread = np.broadcast_to(slope.reshape(-1, *(1,) * (len(value.shape) - 1)), value.shape)
@@ -520,19 +461,19 @@ class _Lowering:
         start = self.start(made, not np.any(made.slope))
         if not relay:
             self.fates[self.place.name] = f"neurons of {name}"
-        return _signals(start + value.arrangement)
+        return signals(start + value.arrangement)
 
     def finish(self, value: Value) -> None:
         """Make the output: the charge of the last columns, in the order of the elements."""
         if not isinstance(value, Affine):
             value = self.charge(self.signal(value))
-        value = _without_silent_rows(value)
+        value = without_silent_rows(value)
         order = value.arrangement.ravel()
         if not np.array_equal(order, np.arange(order.size)):
             if value.index.shape[0] == 1:
                 value = replace(value, weight=value.weight[:, order], bias=value.bias[order])
             else:
-                value = self.charge(_moved(self.signal(value), np.arange(order.size)))
+                value = self.charge(moved(self.signal(value), np.arange(order.size)))
         sources, index = self.local(value.index)
         self.made.append(
             TrainedLayer(
@@ -574,8 +515,8 @@ class _Lowering:
         offset[used] = (
             np.concatenate([[0], np.cumsum(sizes[used])[:-1]]) - np.array(self.starts)[used]
         )
-        moved = np.where(index >= 0, index + offset[np.maximum(numbers, 0)], -1)
-        return tuple(self.senders[n] for n in used), moved
+        inputs = np.where(index >= 0, index + offset[np.maximum(numbers, 0)], -1)
+        return tuple(self.senders[n] for n in used), inputs
 
     def gather(self, sources: Sequence[str], index: Index) -> Gather | None:
         """Return the gather of an index; None where each row is the input of its number."""
@@ -605,113 +546,3 @@ class _Lowering:
 
 def _kind(op: AbstractOp) -> str:
     return op.kind if isinstance(op, ops.Unsupported) else type(op).__name__
-
-
-def _shape(value: Value) -> Shape:
-    return value.index.shape[:-1] if isinstance(value, Maximum) else value.shape
-
-
-def _signals(numbers: Index) -> View:
-    """Return neurons as they are."""
-    return View(
-        index=numbers[..., np.newaxis], factor=np.ones(numbers.shape), shift=np.zeros(numbers.shape)
-    )
-
-
-def _moved(view: View, elements: Index) -> View:
-    """Return elements of a view, by number; -1 for zero."""
-    taps = view.index.shape[-1]
-    index = np.concatenate([view.index.reshape(-1, taps), np.full((1, taps), -1)])
-    return View(
-        index=index[elements],
-        factor=np.append(view.factor.ravel(), 1.0)[elements],
-        shift=np.append(view.shift.ravel(), 0.0)[elements],
-    )
-
-
-def _without_silent_rows(value: Affine) -> Affine:
-    """Return the same sums without rows that nothing ever drives, such as padded channels."""
-    driven = np.any(value.index >= 0, axis=(0, 2))
-    if driven.all() or not driven.any():
-        return value
-    return replace(value, weight=value.weight[driven], index=value.index[:, driven])
-
-
-def _repeated(index: Index, taps: int) -> Index:
-    """Return the same means over more taps: each one several times."""
-    return np.repeat(index, taps // index.shape[-1], axis=-1)
-
-
-def _blocks(weight: Floats, groups: int) -> Floats:
-    """Return a kernel of groups as one matrix of shape (row, column)."""
-    n_out, n_rows = weight.shape[0] // groups, math.prod(weight.shape[1:])
-    matrix = np.zeros((groups * n_rows, weight.shape[0]))
-    for n in range(groups):
-        columns = slice(n * n_out, (n + 1) * n_out)
-        matrix[n * n_rows : (n + 1) * n_rows, columns] = weight[columns].reshape(n_out, -1).T
-    return matrix
-
-
-def _folded(view: View, elements: Index, weight: Floats) -> tuple[Floats, Floats] | None:
-    """Return the weights and biases that hold a view's factors and shifts, if these can."""
-    inside = elements >= 0
-    factor = np.append(view.factor.ravel(), np.nan)[elements]
-    known = np.where(inside, factor, -np.inf).max(axis=0)
-    known = np.where(np.isfinite(known), known, 1.0)
-    if not np.array_equal(factor[inside], np.broadcast_to(known, factor.shape)[inside]):
-        return None
-    extra = np.append(view.shift.ravel(), 0.0)[elements] @ weight
-    if not np.all(extra == extra[:1]):
-        # A shift that padding cuts off differs from position to position.
-        return None
-    return weight * known[:, np.newaxis], extra[0]
-
-
-def _common(factor: Floats, index: Index) -> Floats | None:
-    """Return the factor that the elements of each window share, if they do."""
-    windows = np.append(factor.ravel(), np.nan)[index]
-    largest = np.where(index >= 0, windows, -np.inf).max(axis=-1)
-    same = np.where(index >= 0, windows, largest[..., np.newaxis]) == largest[..., np.newaxis]
-    return np.where(np.isfinite(largest), largest, 1.0) if same.all() else None
-
-
-def _per_channel(view: View) -> bool:
-    """Return whether factors and shifts are the same all over each channel."""
-    for values in (view.factor, view.shift):
-        flat = values.reshape(values.shape[0], -1)
-        if not np.all(flat == flat[:, :1]):
-            return False
-    return True
-
-
-def _windows(op: ops.Pool | ops.AdaptivePool, shape: Shape) -> tuple[Index, Floats]:
-    """Return the elements in each window, and the share of its divisor that they are.
-
-    Windows of several sizes repeat their elements: a mean stays a mean over as many taps.
-    """
-    places, counted = op.windows(shape)
-    elements = np.arange(math.prod(shape)).reshape(shape)
-    n_axes = len(places)
-    spans, inside, divisor = [], [], []
-    for n, (at, counts) in enumerate(zip(places, counted)):
-        shaped = [1] * (2 * n_axes)
-        shaped[n], shaped[n_axes + n] = at.shape
-        spans.append(at.reshape(shaped))
-        inside.append((at >= 0).reshape(shaped))
-        divisor.append(counts.sum(axis=1).reshape([-1 if k == n else 1 for k in range(n_axes)]))
-    shape_out = tuple(len(at) for at in places)
-    whole = np.broadcast_arrays(*spans)
-    within = np.logical_and.reduce(np.broadcast_arrays(*inside))
-    picked = elements[(slice(None), *whole)]
-    picked = np.where(within, picked, -1).reshape(shape[0], *shape_out, -1)
-    size = np.count_nonzero(picked >= 0, axis=-1)
-    if op.kind == "max":
-        return picked, np.ones(picked.shape[:-1])
-    taps = math.lcm(*(int(n) for n in np.unique(size) if n))
-    total = math.prod(divisor[1:], start=divisor[0])
-    index = np.full((*picked.shape[:-1], taps), -1)
-    for at in np.ndindex(picked.shape[:-1]):
-        own = picked[at][picked[at] >= 0]
-        if own.size:
-            index[at] = np.repeat(own, taps // own.size)
-    return index, size / total

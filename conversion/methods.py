@@ -81,7 +81,14 @@ METHODS = {
         Method(name="least_squares", thresholds="least_squares", correction="bias"),
         Method(name="reconstruction", thresholds="least_squares", correction="weights"),
         Method(name="signed", thresholds="least_squares", signed=True, correction="bias"),
+        Method(
+            name="signed_reconstruction",
+            thresholds="least_squares",
+            signed=True,
+            correction="weights",
+        ),
         Method(name="learned", thresholds="learned"),
+        Method(name="learned_signed", thresholds="learned", signed=True),
     )
 }
 """The methods, by name."""

@@ -93,6 +93,25 @@ class SpikeAccessor:
         """See `spikeram.statistics.accuracy`."""
         return statistics.accuracy(self._ds, labels, classes)
 
+    def early_decision(
+        self,
+        *,
+        confidence: float = 0.99,
+        min_steps: int = 1,
+        margin: float | None = None,
+        labels: ArrayLike | None = None,
+        classes: ArrayLike | None = None,
+    ) -> xr.Dataset:
+        """See `spikeram.statistics.early_decision`."""
+        return statistics.early_decision(
+            self._ds,
+            confidence=confidence,
+            min_steps=min_steps,
+            margin=margin,
+            labels=labels,
+            classes=classes,
+        )
+
     def summary(self) -> xr.Dataset:
         """See `spikeram.statistics.summary`."""
         return statistics.summary(self._ds)

@@ -16,6 +16,7 @@ from spikeram._kernels.neuron import (
     integrate_signed_batch,
 )
 from spikeram.charge import ChargeLayer
+from spikeram.layer import Layer
 from spikeram.pool import MaxPool
 from spikeram.recording import Activity
 from spikeram.wiring import INPUT, Wiring
@@ -127,7 +128,7 @@ def checked_stimulus(
 
 
 def incoming(
-    wiring: Wiring[ChargeLayer], name: str, trains: Mapping[str, NDArray[np.int8]]
+    wiring: Wiring[ChargeLayer] | Wiring[Layer], name: str, trains: Mapping[str, NDArray[np.int8]]
 ) -> NDArray[np.int8] | None:
     """Return the spikes of all sources of a layer; None where a constant input alone drives it.
 

@@ -11,7 +11,7 @@ clocked engine) or by events.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias, get_args
 
 import numpy as np
 import xarray as xr
@@ -27,7 +27,7 @@ from spikeram.clocked import (
     fire as fire,
     incoming as incoming,
 )
-from spikeram.encoding import Encoding, Stimulus, encode, input_levels
+from spikeram.encoding import Encoding, Stimulus, checked_trains, encode, input_levels
 from spikeram.errors import SimulationInterrupted
 from spikeram.network import SpikingNetwork
 from spikeram.pool import MaxPool
@@ -36,7 +36,7 @@ from spikeram.seeds import Purpose, Seed, key
 from spikeram.units import Second
 from spikeram.wiring import INPUT, Wiring
 
-Decoding: TypeAlias = Literal["membrane", "counts"]
+Decoding: TypeAlias = Literal["membrane", "counts", "first"]
 
 SAMPLES_AT_A_TIME = 64
 """Most samples simulated between two updates of the progress; results do not depend on it."""
@@ -87,15 +87,17 @@ def simulate(
     model : SpikingNetwork or ProgrammedChip
         What runs; it is not changed.
     x : array_like of shape (sample, input)
-        Inputs in the trained network's units. Further axes are flattened.
+        Inputs in the trained network's units; for ``encoding="spikes"`` spikes -1, 0 or 1 of
+        shape (sample, step, input). Further axes are flattened.
     steps : int, optional
         Number of steps T that every layer integrates; by default what the network was converted
-        for.
-    encoding : {"current", "rate", "poisson"}
+        for, or for ``encoding="spikes"`` those of `x`.
+    encoding : {"current", "rate", "poisson", "ttfs", "spikes"}
         How inputs enter; see `spikeram.encoding.encode`.
-    decoding : {"membrane", "counts"}, optional
-        Read the output layer's whole charge, or its spikes alone. By default the charge, where
-        it adds up: with reset by subtraction and no leak.
+    decoding : {"membrane", "counts", "first"}, optional
+        Read the output layer's whole charge, its spikes alone, or which neuron is the first to
+        fire; see `decode`. By default the charge, where it adds up: with reset by subtraction and
+        no leak.
     engine : {"clocked", "brian2"} or another registered name
         Every engine gives the same spikes, to the bit.
     seed : int or numpy.random.SeedSequence, optional
@@ -109,7 +111,7 @@ def simulate(
     -------
     xarray.Dataset
         The recording; see `spikeram.recording`. ``output`` holds the decoded output after each
-        step, in the trained network's units.
+        step, in the trained network's units, or the scores of ``decoding="first"``.
 
     Raises
     ------
@@ -117,7 +119,13 @@ def simulate(
         On Ctrl-C, holding the recording of the samples that were finished.
     """
     network = _network_of(model)
-    n_steps = network.steps_or(steps)
+    levels: NDArray[np.int16 | np.int8]
+    if encoding == "spikes":
+        levels = checked_trains(x, network.n_inputs, steps)
+        n_steps = levels.shape[1]
+    else:
+        n_steps = network.steps_or(steps)
+        levels = input_levels(network.checked_input(x), network.input_scale)
     if record not in ("spikes", "counts"):
         raise ValueError(f"record expects 'spikes' or 'counts', got {record!r}.")
     layers = model.charge_layers()
@@ -125,7 +133,6 @@ def simulate(
     decoded_by = _checked_decoding(decoding, layers[-1])
     run = registry.lookup("engines", engine)
     keys = _noise_keys(layers, seed, model.index)
-    levels = input_levels(network.checked_input(x), network.input_scale)
     provenance = {
         "engine": engine,
         "encoding": encoding,
@@ -222,21 +229,63 @@ def membrane(
 def decode(
     activity: Activity, layer: ChargeLayer, decoding: Decoding = "membrane"
 ) -> NDArray[np.float32]:
-    """Return the output after each step, of shape (sample, step, output).
+    r"""Return the output after each step, of shape (sample, step, output).
 
-    The charge that has arrived by step k is what is on the membrane plus one threshold for each
-    spike; divided by the steps it is the mean drive, in the trained network's units. Counting
-    spikes alone drops the rest.
+    ``membrane``: the charge that has arrived by step k is what is on the membrane plus one
+    threshold for each spike; divided by the steps it is the mean drive, in the trained network's
+    units.
+    ``counts``: the spikes alone, without the rest.
+
+    ``first``: which output is the first to reach its threshold, as a score. With the step
+    :math:`t_j`, counted from 1, of the first positive spike of output j, and the number
+    :math:`q_j(k) < J` of the J outputs whose charge, read as for ``membrane``, is larger after step
+    k (of equals, all but the first have a larger one),
+
+    .. math::
+
+        o_j(k) = \frac{k - t_j + 1 - q_j(t_j)/J}{k} \quad (k \ge t_j), \qquad
+        o_j(k) = -\frac{q_j(k)}{J} \quad (k < t_j).
+
+    The largest score is for ever that of the output that fired first, ties going to the larger
+    charge in that step; until one has fired, it is that of the largest charge. Scores are above 0
+    from the first spike on and never before. Negative spikes count for nothing, and spikes that
+    signed neurons take back stay. Ties are told apart while J k < 2**22, in float32. With
+    ``encoding="ttfs"`` the first outputs have seen only the largest inputs, which makes them poor
+    judges; prefer a constant current.
     """
+    if decoding == "first":
+        return _first_to_fire(activity, layer)
+    steps = np.arange(1, activity.membrane.shape[1] + 1)[:, np.newaxis]
+    charge = _arrived(activity, layer, whole=decoding == "membrane")
+    return (charge * (layer.scale / layer.threshold) / steps).astype(np.float32)
+
+
+def _arrived(activity: Activity, layer: ChargeLayer, *, whole: bool) -> NDArray[np.int64]:
+    """Return the charge of each output so far, or only that of its spikes [quanta]."""
     count = np.cumsum(activity.spikes[-1], axis=1, dtype=np.int64)
     charge = count * layer.threshold
-    if decoding == "membrane":
+    if whole:
         # Below zero a spike of a signed neuron takes other charge.
         if layer.spikes == "signed":
             charge = np.where(count < 0, count * layer.negative, charge)
         charge += activity.membrane.astype(np.int64) - layer.initial
-    steps = np.arange(1, charge.shape[1] + 1)[:, np.newaxis]
-    return (charge * (layer.scale / layer.threshold) / steps).astype(np.float32)
+    return charge
+
+
+def _first_to_fire(activity: Activity, layer: ChargeLayer) -> NDArray[np.float32]:
+    # Divided first, one threshold of charge is one in every output: equals stay equal.
+    charge = _arrived(activity, layer, whole=True) / layer.threshold * layer.scale
+    order = np.argsort(-charge, axis=-1, kind="stable")
+    outputs = layer.n_outputs
+    behind = np.empty_like(order)
+    np.put_along_axis(behind, order, np.arange(outputs)[np.newaxis, np.newaxis], axis=-1)
+    positive = activity.spikes[-1] > 0
+    first = positive.argmax(axis=1)[:, np.newaxis]
+    then = np.take_along_axis(behind, first, axis=1)
+    k = np.arange(positive.shape[1])[:, np.newaxis]
+    fired = np.maximum.accumulate(positive, axis=1)
+    score = np.where(fired, (k - first + 1 - then / outputs) / (k + 1), -behind / outputs)
+    return score.astype(np.float32)
 
 
 def _active_rows(
@@ -302,8 +351,16 @@ def _checked_decoding(decoding: Decoding | None, layer: ChargeLayer) -> Decoding
     adds_up = layer.reset == "subtract" and layer.decay == 1
     if decoding is None:
         return "membrane" if adds_up else "counts"
-    if decoding not in ("membrane", "counts"):
-        raise ValueError(f"decoding expects 'membrane' or 'counts', got {decoding!r}.")
+    if decoding not in get_args(Decoding):
+        raise ValueError(
+            f"decoding expects one of {', '.join(get_args(Decoding))}, got {decoding!r}."
+        )
+    silent = int(np.count_nonzero(layer.threshold > layer.rail))
+    if decoding == "first" and silent:
+        raise ValueError(
+            f"decoding='first' waits for output spikes, but {silent} of {layer.n_outputs} outputs "
+            "have thresholds beyond the rails and cannot fire. Use decoding='membrane'."
+        )
     if decoding == "membrane" and not adds_up:
         raise ValueError(
             "decoding='membrane' adds up charge, which a reset to zero or a leak takes away. Use "

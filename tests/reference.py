@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 
 import numpy as np
 
@@ -185,3 +186,36 @@ def count_by_hand(charge, initial, theta, theta_n):
     if level >= 0 or theta_n == 0:
         return max(0, level // theta)
     return min(0, (level - (theta - theta_n) // 2) // theta_n)
+
+
+def latency_by_hand(level, full, steps):
+    """Return the steps in which an input of one event drives its row."""
+    n_driven = math.floor(Fraction(steps * abs(level), full) + Fraction(1, 2))
+    sign = 1 if level > 0 else -1
+    return [sign if k >= steps - n_driven else 0 for k in range(steps)]
+
+
+def delta_by_hand(signal, threshold):
+    """Return send-on-delta spikes of one signal, whose numbers are exact in binary."""
+    known, spikes = signal[0], []
+    for value in signal:
+        spike = 0
+        if abs(value - known) >= threshold:
+            spike = 1 if value > known else -1
+        known += spike * threshold
+        spikes.append(spike)
+    return spikes
+
+
+def first_class_by_hand(spikes, charge):
+    """Return the class after each step: of the first to fire, till then of the largest charge.
+
+    Of one sample: spikes and charge of shape (step, output).
+    """
+    classes, winner = [], None
+    for fired, now in zip(spikes, charge):
+        order = sorted(range(len(now)), key=lambda j: (-now[j], j))
+        if winner is None:
+            winner = next((j for j in order if fired[j] > 0), None)
+        classes.append(order[0] if winner is None else winner)
+    return classes

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, strategies as st
 
-from spikeram.encoding import LEVELS, encode, input_levels
+from spikeram.encoding import LEVELS, checked_trains, delta, encode, input_levels
 
 from networks import random_layer
+from reference import delta_by_hand, latency_by_hand
 
 LAYER = random_layer(np.random.default_rng(0), 3, 4)
 
@@ -67,5 +69,113 @@ def test_poisson_spikes_of_a_sample_do_not_depend_on_its_batch():
 def test_poisson_without_a_seed_and_an_unknown_encoding_are_refused():
     with pytest.raises(ValueError, match="give a seed"):
         encode(levels([1, 1, 1]), [LAYER], steps=2, encoding="poisson")
-    with pytest.raises(ValueError, match="one of current, rate, poisson, got 'morse'"):
+    with pytest.raises(
+        ValueError, match="one of current, rate, poisson, ttfs, spikes, got 'morse'"
+    ):
         encode(levels([1, 1, 1]), [LAYER], steps=2, encoding="morse")
+
+
+@given(
+    some=st.lists(st.integers(-LEVELS, LEVELS), min_size=3, max_size=3), steps=st.integers(1, 100)
+)
+def test_an_input_is_driven_from_its_only_event_on(some, steps):
+    found = encode(np.array([some], np.int16), [LAYER], steps=steps, encoding="ttfs")
+    expected = [latency_by_hand(level, LEVELS, steps) for level in some]
+    np.testing.assert_array_equal(found.spikes[0].T, expected)
+
+
+@given(some=st.lists(st.integers(-LEVELS, LEVELS), min_size=3, max_size=3))
+def test_latencies_drive_a_row_as_often_as_rates_do(some):
+    late, even = (
+        encode(np.array([some], np.int16), [LAYER], steps=37, encoding=encoding)
+        for encoding in ("ttfs", "rate")
+    )
+    np.testing.assert_array_equal(late.spikes.sum(axis=1), even.spikes.sum(axis=1))
+    assert late.active_rows[LAYER.name] == even.active_rows[LAYER.name]
+
+
+def test_spikes_are_passed_on_unchanged():
+    trains = np.random.default_rng(0).integers(-1, 2, (4, 9, 3)).astype(np.int8)
+    stimulus = encode(trains, [LAYER], steps=9, encoding="spikes")
+    np.testing.assert_array_equal(stimulus.spikes, trains)
+    np.testing.assert_array_equal(
+        stimulus.active_rows[LAYER.name], np.count_nonzero(trains, axis=(1, 2))
+    )
+    with pytest.raises(ValueError, match=r"shape \(sample, 8, input\), got \(4, 9, 3\)"):
+        encode(trains, [LAYER], steps=8, encoding="spikes")
+
+
+@pytest.mark.parametrize("kind", [bool, np.uint8, np.int64, np.float32])
+def test_spikes_of_any_type_and_with_further_axes_are_taken(kind):
+    images = np.random.default_rng(0).integers(0, 2, (2, 5, 3, 4)).astype(kind)
+    found = checked_trains(images, 12, None)
+    assert found.dtype == np.int8
+    np.testing.assert_array_equal(found, images.reshape(2, 5, 12))
+
+
+@pytest.mark.parametrize(
+    ("x", "steps", "message"),
+    [
+        (np.zeros((2, 3)), None, r"shape \(sample, step, 3\), as the network has 3 inputs, got"),
+        (np.zeros((2, 5, 4)), None, r"got \(2, 5, 4\)"),
+        (np.zeros((2, 0, 3)), None, "at least one sample and one step"),
+        (np.zeros((0, 5, 3)), None, "at least one sample and one step"),
+        (np.full((2, 5, 3), 0.5), None, "spikes -1, 0 or 1, got 0.5 among others"),
+        (np.full((2, 5, 3), np.nan), None, "got nan among others"),
+        (np.arange(30).reshape(2, 5, 3), None, "got 2, 3, 4, 5, 6 among others"),
+        (np.full((2, 5, 3), "a"), None, "expects spikes -1, 0 or 1, got <U1"),
+        (np.zeros((2, 5, 3)), 6, "the 5 steps that x has, got steps=6. Leave steps out"),
+        (np.zeros((2, 5, 3)), 0, "steps expects an integer >= 1"),
+    ],
+)
+def test_trains_that_are_none_are_refused(x, steps, message):
+    with pytest.raises(ValueError, match=message):
+        checked_trains(x, 3, steps)
+
+
+# Halves are exact in binary, so that nothing depends on rounding.
+halves = st.integers(-12, 12).map(lambda n: n / 2)
+
+
+@given(signal=st.lists(halves, min_size=1, max_size=30), threshold=st.sampled_from([0.5, 1.0, 2.5]))
+def test_changes_are_sent_as_by_hand(signal, threshold):
+    found = delta(np.array(signal).reshape(1, -1, 1), threshold)
+    assert found.dtype == np.int8
+    np.testing.assert_array_equal(found[0, :, 0], delta_by_hand(signal, threshold))
+
+
+@given(seed=st.integers(0, 2**32 - 1), threshold=st.floats(0.01, 10))
+def test_a_signal_of_small_changes_is_known_to_less_than_one_threshold(seed, threshold):
+    rng = np.random.default_rng(seed)
+    steps = rng.uniform(-threshold, threshold, (2, 50, 3))
+    signal = np.cumsum(steps, axis=1)
+    sent = signal[:, :1] + threshold * np.cumsum(delta(signal, threshold), axis=1)
+    # Sums of 50 steps carry rounding errors of some parts in 1e16 each.
+    assert np.abs(signal - sent).max() < threshold * (1 + 1e-12)
+
+
+def test_what_a_jump_leaves_is_sent_in_later_steps():
+    signal = np.array([0.0, 3.5, 3.5, 3.5, 3.5, 3.5]).reshape(1, -1, 1)
+    assert delta(signal, 1.0)[0, :, 0].tolist() == [0, 1, 1, 1, 0, 0]
+    assert delta(-signal, 1.0)[0, :, 0].tolist() == [0, -1, -1, -1, 0, 0]
+
+
+def test_thresholds_that_binary_numbers_only_approach_are_still_counted():
+    signal = (0.1 * np.arange(1000)).reshape(1, -1, 1)
+    spikes = delta(signal, 0.1)
+    assert spikes[0, 1:, 0].tolist() == [1] * 999
+
+
+@pytest.mark.parametrize(
+    ("signal", "threshold", "message"),
+    [
+        (np.zeros((2, 3)), 1.0, r"shape \(sample, step, input\), got float64 of shape \(2, 3\)"),
+        (np.full((1, 2, 3), "a"), 1.0, "expects numbers"),
+        (np.full((1, 2, 3), np.inf), 1.0, "finite values"),
+        (np.zeros((1, 2, 3)), 0.0, "finite threshold > 0, got 0.0"),
+        (np.zeros((1, 2, 3)), np.nan, "finite threshold > 0, got nan"),
+    ],
+)
+def test_signals_and_thresholds_without_meaning_are_refused(signal, threshold, message):
+    with pytest.raises(ValueError, match=message):
+        delta(signal, threshold)

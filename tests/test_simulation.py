@@ -2,20 +2,22 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from fractions import Fraction
 
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from spikeram import simulation
+from spikeram import recording, simulation
 from spikeram.conversion import convert
+from spikeram.encoding import encode, input_levels
 from spikeram.errors import SimulationInterrupted
 from spikeram.programming import program
 from spikeram.simulation import charge_of, clocked, decode, membrane, simulate
 from spikeram.wiring import Wiring
 
 from networks import inputs, random_graph, random_layer, single, trained
-from reference import run_by_hand
+from reference import first_class_by_hand, run_by_hand
 
 KEYS = [np.uint64(n) for n in range(5)]
 
@@ -209,7 +211,7 @@ def test_steps_that_are_no_count_are_refused(steps):
         ({}, "converted for any number of steps: give steps"),
         ({"steps": 2, "engine": "cloked"}, "No engine is called 'cloked'.*Did you mean 'clocked'"),
         ({"steps": 2, "encoding": "morse"}, "got 'morse'"),
-        ({"steps": 2, "decoding": "guess"}, "'membrane' or 'counts', got 'guess'"),
+        ({"steps": 2, "decoding": "guess"}, "one of membrane, counts, first, got 'guess'"),
         ({"steps": 2, "record": "all"}, "'spikes' or 'counts', got 'all'"),
     ],
 )
@@ -252,6 +254,133 @@ def test_decoding_follows_the_charge_after_every_step():
     expected = (drive + last[0].bias) / last[0].threshold
     for k in (0, 4, 9):
         np.testing.assert_allclose(decode(activity, last[0])[:, k], expected, rtol=1e-6)
+
+
+def random_output(seed, *, kind, reset="subtract", slope=0.0):
+    """Return an output layer that takes some steps to fire, and its activity for random spikes."""
+    rng = np.random.default_rng(seed)
+    layer = random_layer(rng, 6, 4, spikes=kind, reset=reset, slope=slope)
+    layer = dataclasses.replace(layer, bias=layer.bias - 400, initial=layer.initial * 0)
+    spikes = rng.integers(-1, 2, (3, 12, 6)).astype(np.int8)
+    return layer, clocked([layer], None, spikes, steps=12)
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    kind=st.sampled_from(["unipolar", "ternary", "signed"]),
+    reset=st.sampled_from(["subtract", "zero"]),
+)
+def test_the_first_output_to_fire_wins_for_ever_and_charge_breaks_ties(seed, kind, reset):
+    signed = kind == "signed"
+    layer, activity = random_output(
+        seed, kind=kind, reset="subtract" if signed else reset, slope=0.5 if signed else 0.0
+    )
+    score = decode(activity, layer, "first")
+    for s in range(3):
+        count = np.cumsum(activity.spikes[-1][s], axis=0, dtype=int)
+        worth = np.where((count < 0) & signed, layer.negative, layer.threshold)
+        arrived = activity.membrane[s] - layer.initial + count * worth
+        charge = [
+            [Fraction(*map(int, pair)) for pair in zip(now, layer.threshold)] for now in arrived
+        ]
+        expected = first_class_by_hand(activity.spikes[-1][s], charge)
+        assert score[s].argmax(axis=-1).tolist() == expected
+
+
+@given(seed=st.integers(0, 2**32 - 1))
+def test_scores_rise_above_zero_with_the_first_spike(seed):
+    layer, activity = random_output(seed, kind="ternary")
+    score = decode(activity, layer, "first")
+    fired = np.cumsum(activity.spikes[-1] > 0, axis=1) > 0
+    assert score.dtype == np.float32
+    np.testing.assert_array_equal(score > 0, fired)
+    assert score.min() > -1
+    assert score.max() <= 1
+
+
+def test_scores_are_those_of_the_formula():
+    spikes = np.array([[[0, 0, 0], [1, 0, 1], [0, 1, 0], [0, 0, 0]]], np.int8)
+    membrane = np.array([[[2, 3, 5], [1, 4, 2], [1, 1, 2], [1, 1, 2]]], np.int32)
+    layer = dataclasses.replace(
+        random_layer(np.random.default_rng(0), 1, 3),
+        threshold=np.full(3, 6, np.int32),
+        initial=np.zeros(3, np.int32),
+    )
+    score = decode(recording.Activity(spikes=(spikes,), membrane=membrane), layer, "first")
+    # Output 2 has 8 quanta in step 2, output 0 has 7; output 1 fires in step 3 with 7 of 7, 7, 8.
+    expected = [
+        [-2 / 3, -1 / 3, 0],
+        [(1 - 1 / 3) / 2, -2 / 3, 1 / 2],
+        [(2 - 1 / 3) / 3, (1 - 2 / 3) / 3, 2 / 3],
+        [(3 - 1 / 3) / 4, (2 - 2 / 3) / 4, 3 / 4],
+    ]
+    np.testing.assert_allclose(score[0], expected, rtol=1e-6)
+
+
+def test_outputs_that_cannot_fire_are_no_first():
+    x = inputs(0, 20)
+    chip = program(convert(trained(), x, steps=8), chip="ideal", seed=0)
+
+    class OutOfReach:
+        network, dt, index, provenance = chip.network, chip.dt, chip.index, chip.provenance
+
+        def charge_layers(self):
+            *hidden, last = chip.charge_layers()
+            return (*hidden, dataclasses.replace(last, rail=int(last.threshold.min()) - 1))
+
+    with pytest.raises(ValueError, match="3 of 3 outputs have thresholds beyond the rails"):
+        simulate(OutOfReach(), x, decoding="first")
+
+
+def test_given_spikes_run_as_those_that_are_encoded():
+    x = inputs(0, 70)
+    network = convert(trained(), x, steps=8)
+    levels = input_levels(x, network.input_scale)
+    trains = encode(levels, network.charge_layers(), steps=11, encoding="rate").spikes
+    given_ones = simulate(network, trains, encoding="spikes")
+    encoded = simulate(network, x, steps=11, encoding="rate")
+    assert given_ones.attrs["steps"] == 11
+    np.testing.assert_array_equal(given_ones["t"], encoded["t"])
+    np.testing.assert_array_equal(given_ones["output"], encoded["output"])
+    np.testing.assert_array_equal(given_ones["active_rows"], encoded["active_rows"])
+    with pytest.raises(ValueError, match="the 11 steps that x has, got steps=8"):
+        simulate(network, trains, encoding="spikes", steps=8)
+
+
+def test_latencies_bring_the_charge_of_rates_by_the_last_step():
+    x = np.random.default_rng(0).uniform(-1, 1, (20, 6))
+    network = convert(trained(0, (6, 3)), x, steps=25)
+    late, even = (simulate(network, x, encoding=encoding) for encoding in ("ttfs", "rate"))
+    np.testing.assert_array_equal(late["output"][:, -1], even["output"][:, -1])
+    assert not np.array_equal(late["output"][:, 5], even["output"][:, 5])
+
+
+def test_a_recording_of_latencies_holds_the_steps_in_which_rows_are_driven():
+    network = convert(trained(), inputs(0, 50), steps=16)
+    run = simulate(network, inputs(1, 5), encoding="ttfs")
+    driven = run.spk.raster("input").values
+    # Driven from the event on, and to the end.
+    assert np.all(np.diff(driven, axis=1) >= 0)
+    events = run["row_size"].values[:, :6] > 0
+    np.testing.assert_array_equal(driven[:, -1] > 0, events)
+
+
+@pytest.mark.parametrize("decoding", ["membrane", "first"])
+@pytest.mark.parametrize("encoding", ["ttfs", "spikes"])
+def test_both_engines_give_the_same_spikes_for_every_encoding(encoding, decoding):
+    pytest.importorskip("brian2")
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-1, 1, (5, 6))
+    network = convert(trained(), x, steps=7)
+    if encoding == "spikes":
+        x = rng.integers(-1, 2, (5, 7, 6))
+    one, other = (
+        simulate(network, x, encoding=encoding, decoding=decoding, engine=engine)
+        for engine in ("clocked", "brian2")
+    )
+    assert one.sizes["event"] > 100
+    for name in ("t", "sign", "row_size", "output", "active_rows"):
+        np.testing.assert_array_equal(one[name], other[name])
 
 
 def test_noise_differs_from_chip_to_chip():

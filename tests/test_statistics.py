@@ -227,6 +227,128 @@ def test_labels_that_are_no_classes_are_named():
         statistics.accuracy(ds, ["a"] * 6)
 
 
+# Early decisions.
+
+
+def decided_by_hand(values, *, sure, min_steps):
+    """Return (class, steps) of one trial, from its outputs step by step."""
+    for k, now in enumerate(values, start=1):
+        if k >= min_steps and sure(now):
+            return int(np.argmax(now)), k
+    return int(np.argmax(values[-1])), len(values)
+
+
+@quick
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    confidence=st.floats(0, 1),
+    margin=st.none() | st.floats(0, 3),
+    min_steps=st.integers(1, 6),
+)
+def test_early_decisions_are_those_of_a_plain_loop(seed, confidence, margin, min_steps):
+    values = np.random.default_rng(seed).normal(0, 2, (5, 6, 4)).astype(np.float32)
+    found = statistics.early_decision(
+        outputs(values), confidence=confidence, min_steps=min_steps, margin=margin
+    )
+
+    def sure(now):
+        if margin is not None:
+            second, first = sorted(now.astype(float))[-2:]
+            return first - second > margin
+        shares = np.exp(now.astype(float))
+        return shares.max() / shares.sum() > confidence
+
+    for s in range(5):
+        expected = decided_by_hand(values[s], sure=sure, min_steps=min_steps)
+        assert (int(found["category"][s]), int(found["steps"][s])) == expected
+
+
+def test_a_decision_that_is_never_sure_takes_all_steps():
+    ds = example(steps=7)
+    found = statistics.early_decision(ds, confidence=1.0)
+    assert found["steps"].values.tolist() == [7] * 6
+    np.testing.assert_array_equal(found["category"], statistics.prediction(ds))
+
+
+def test_a_decision_is_the_prediction_after_its_steps():
+    ds = example(steps=9)
+    found = statistics.early_decision(ds, margin=0.5, classes=["x", "y", "z"])
+    for s, k in enumerate(found["steps"].values):
+        predicted = statistics.prediction(ds, step=int(k), classes=["x", "y", "z"])
+        assert found["category"][s] == predicted[s]
+
+
+def test_the_softmax_of_large_outputs_does_not_overflow():
+    found = statistics.early_decision(outputs([[[1e5, -1e5]], [[3e38, 3e38]]]), confidence=0.9)
+    assert found["category"].values.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(("options", "steps"), [({"confidence": 0.9}, 2), ({"margin": 4.0}, 3)])
+def test_a_single_output_is_sure_on_either_side_of_zero(options, steps):
+    # The softmax of 0 and 2.3 gives the second 0.909, and that of 0 and 2.1 gives it 0.891.
+    ds = outputs([[[2.1], [2.3], [4.1], [0.0]], [[-2.1], [-2.3], [-4.1], [0.0]]])
+    found = statistics.early_decision(ds, **options)
+    assert found["steps"].values.tolist() == [steps, steps]
+    assert found["category"].values.tolist() == [1, 0]
+
+
+def test_labels_give_early_decisions_an_accuracy():
+    ds = outputs([[[0, 9], [0, 9]], [[0, 0], [9, 0]], [[9, 0], [0, 9]]])
+    found = statistics.early_decision(ds, labels=[1, 0, 1])
+    assert found["steps"].values.tolist() == [1, 2, 1]
+    assert float(found["accuracy"]) == pytest.approx(2 / 3)
+    assert float(found["mean_steps"]) == pytest.approx(4 / 3)
+    assert found["n"] == 3
+    assert "accuracy" not in statistics.early_decision(ds)
+    with pytest.raises(ValueError, match=r"labels of shape \(3,\), got \(2,\)"):
+        statistics.early_decision(ds, labels=[0, 1])
+
+
+def test_early_decisions_of_no_trials_are_none():
+    ds = select(example(), trial=[])
+    found = statistics.early_decision(ds, labels=[])
+    assert found.sizes["trial"] == 0
+    assert np.isnan(found["accuracy"])
+
+
+def by_first(values):
+    values = np.asarray(values, dtype=np.float32)
+    return recording_of(
+        [np.zeros(values.shape, np.int8)], output=values, provenance={"decoding": "first"}
+    )
+
+
+def test_scores_of_the_first_to_fire_decide_with_the_first_spike():
+    ds = by_first([[[0, -0.5], [-0.5, 0.25], [-0.5, 0.6]], [[0, -0.5], [-0.5, 0], [0, -0.5]]])
+    found = statistics.early_decision(ds)
+    assert found["steps"].values.tolist() == [2, 3]
+    assert found["category"].values.tolist() == [1, 0]
+    assert statistics.early_decision(ds, min_steps=3)["steps"].values.tolist() == [3, 3]
+
+
+def test_scores_of_the_first_to_fire_have_no_margin_and_no_error():
+    ds = by_first([[[0, -0.5]]])
+    with pytest.raises(ValueError, match="knows no margin"):
+        statistics.early_decision(ds, margin=1.0)
+    with pytest.raises(ValueError, match="Simulate with decoding='membrane'"):
+        statistics.root_mean_square_error(ds, [[0, 0]])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"confidence": 1.5}, "confidence from 0 to 1, got 1.5"),
+        ({"confidence": np.nan}, "confidence from 0 to 1, got nan"),
+        ({"margin": -1.0}, "margin >= 0, got -1.0"),
+        ({"min_steps": 0}, "min_steps from 1 to 40, got 0"),
+        ({"min_steps": 41}, "min_steps from 1 to 40, got 41"),
+    ],
+)
+def test_conditions_that_cannot_be_met_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        statistics.early_decision(example(), **options)
+
+
 def test_the_error_of_a_regression_is_that_of_a_plain_loop():
     values = np.random.default_rng(0).normal(size=(4, 3, 2)).astype(np.float32)
     targets = np.random.default_rng(1).normal(size=(4, 2))
@@ -369,6 +491,7 @@ def test_every_measure_carries_units_and_a_name():
         statistics.accuracy(ds, np.zeros(6)),
         statistics.root_mean_square_error(ds, np.zeros((6, 3))),
         *statistics.summary(ds).values(),
+        *statistics.early_decision(ds, labels=np.zeros(6)).values(),
     ]
     for measure in measures:
         assert measure.name
@@ -398,6 +521,10 @@ def test_the_accessor_gives_what_the_functions_give():
         (ds.spk.synaptic_operations(), statistics.synaptic_operations(ds)),
         (ds.spk.prediction(3), statistics.prediction(ds, step=3)),
         (ds.spk.accuracy(labels), statistics.accuracy(ds, labels)),
+        (
+            ds.spk.early_decision(margin=0.5, min_steps=2, labels=labels),
+            statistics.early_decision(ds, margin=0.5, min_steps=2, labels=labels),
+        ),
         (ds.spk.summary(), statistics.summary(ds)),
         (ds.spk.raster("b"), raster(ds, "b")),
         (ds.spk.select(trial=[0]), select(ds, trial=[0])),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +58,21 @@ class Conv(AbstractOp):
         object.__setattr__(self, "dilation", per_axis(self.dilation, n_axes, "Conv.dilation", 1))
         object.__setattr__(self, "groups", groups)
 
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Stride along each axis of space."""
+        return cast("tuple[int, ...]", self.stride)
+
+    @property
+    def dilations(self) -> tuple[int, ...]:
+        """Distance of the kernel's pixels along each axis of space."""
+        return cast("tuple[int, ...]", self.dilation)
+
+    @property
+    def pads(self) -> tuple[tuple[int, int], ...]:
+        """Padding before and after each axis of space."""
+        return cast("tuple[tuple[int, int], ...]", self.padding)
+
     def shape(self, *inputs: Shape) -> Shape:
         """Return (output, space...)."""
         (before,) = inputs
@@ -64,13 +80,13 @@ class Conv(AbstractOp):
         check_image(before, channels, self.weight.ndim - 2, "Conv")
         size = []
         for n, length in enumerate(before[1:]):
-            reach = self.dilation[n] * (self.weight.shape[n + 2] - 1) + 1  # type: ignore[index]
-            padded = length + sum(self.padding[n])  # type: ignore[index, arg-type]
+            reach = self.dilations[n] * (self.weight.shape[n + 2] - 1) + 1
+            padded = length + sum(self.pads[n])
             if padded < reach:
                 raise ConversionError(
                     f"Conv: a kernel that reaches over {reach} pixels does not fit into {padded}."
                 )
-            size.append((padded - reach) // self.stride[n] + 1)  # type: ignore[index]
+            size.append((padded - reach) // self.strides[n] + 1)
         return (self.weight.shape[0], *size)
 
 
@@ -122,16 +138,36 @@ class ConvTranspose(AbstractOp):
             value = per_axis(getattr(self, name), n_axes, f"{what}.{name}", least)
             object.__setattr__(self, name, value)
 
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Stride along each axis of space."""
+        return cast("tuple[int, ...]", self.stride)
+
+    @property
+    def dilations(self) -> tuple[int, ...]:
+        """Distance of the kernel's pixels along each axis of space."""
+        return cast("tuple[int, ...]", self.dilation)
+
+    @property
+    def pads(self) -> tuple[tuple[int, int], ...]:
+        """Padding before and after each axis of space."""
+        return cast("tuple[tuple[int, int], ...]", self.padding)
+
+    @property
+    def output_pads(self) -> tuple[int, ...]:
+        """Pixels added at the end of each axis of the output."""
+        return cast("tuple[int, ...]", self.output_padding)
+
     def shape(self, *inputs: Shape) -> Shape:
         """Return (output, space...)."""
         (before,) = inputs
         check_image(before, self.weight.shape[0], self.weight.ndim - 2, "ConvTranspose")
         size = []
         for n, length in enumerate(before[1:]):
-            reach = self.dilation[n] * (self.weight.shape[n + 2] - 1) + 1  # type: ignore[index]
-            cut = sum(self.padding[n])  # type: ignore[index, arg-type]
-            extra = self.output_padding[n]  # type: ignore[index]
-            pixels = (length - 1) * self.stride[n] + reach - cut + extra  # type: ignore[index]
+            reach = self.dilations[n] * (self.weight.shape[n + 2] - 1) + 1
+            cut = sum(self.pads[n])
+            extra = self.output_pads[n]
+            pixels = (length - 1) * self.strides[n] + reach - cut + extra
             if pixels < 1:
                 raise ConversionError(f"ConvTranspose: nothing is left of axis {n} of {before}.")
             size.append(pixels)

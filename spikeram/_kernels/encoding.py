@@ -27,6 +27,21 @@ def fill_rate(levels, full, spikes):
 
 
 @numba.njit(nogil=True, cache=True)
+def fill_latency(levels, full, spikes):
+    """Write the last steps of each train: as many as evenly spaced spikes would be.
+
+    levels (sample, input) int16 in -full ... full; spikes (sample, step, input) int8.
+    """
+    steps = spikes.shape[1]
+    for s in range(spikes.shape[0]):
+        for k in range(steps):
+            for i in range(spikes.shape[2]):
+                level = np.int64(levels[s, i])
+                if k >= steps - (2 * steps * abs(level) + full) // (2 * full):
+                    spikes[s, k, i] = 1 if level > 0 else -1
+
+
+@numba.njit(nogil=True, cache=True)
 def fill_poisson(key, first_sample, levels, full, spikes):
     """Write independent spikes with probability level / full a step, addressed by counter.
 
