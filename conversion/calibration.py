@@ -43,7 +43,7 @@ BIAS_ROUNDS = 2
 MOST_SAMPLES = 1000
 """Most samples that errors are measured on."""
 
-CHARGE_BYTES = 2**28
+CHARGE_BYTES = 2**27
 """Size of one layer's charge, which bounds the samples of large networks at many steps."""
 
 FEWEST_SAMPLES = 32

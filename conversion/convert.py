@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from spikeram.conversion import thresholds
 from spikeram.conversion.calibration import calibrate_bias, reconstruct
 from spikeram.conversion.importers import read
-from spikeram.conversion.methods import AUTO, CANDIDATES, METHODS, Method, method_of
+from spikeram.conversion.methods import AUTO, CANDIDATES, LEARNED, METHODS, Method, method_of
 from spikeram.conversion.trained import TrainedLayer, TrainedNetwork
 from spikeram.errors import ConversionError
 from spikeram.layer import Layer
@@ -46,8 +46,8 @@ def convert(
         Number of steps T that thresholds and biases are chosen for. None, for any T, needs
         a method that does not ask for one, such as ``percentile``.
     method : str, optional
-        One of `spikeram.conversion.methods`, or ``auto``. By default ``learned`` where the model
-        was trained with clip-floor-shift activations, else ``least_squares``.
+        One of `spikeram.conversion.methods`, or ``auto``. By default ``learned_signed``
+        where the model was trained with clip-floor-shift activations, else ``least_squares``.
 
     Returns
     -------
@@ -74,8 +74,8 @@ def convert(
     learned = all(layer.threshold is not None for layer in trained.layers[:-1])
     learned = learned and len(trained.layers) > 1
     if method == AUTO:
-        return _measured(trained, x, n_steps, [*CANDIDATES, *(["learned"] if learned else [])])
-    chosen = method_of(method or ("learned" if learned else "least_squares"))
+        return _measured(trained, x, n_steps, [*CANDIDATES, *(LEARNED if learned else ())])
+    chosen = method_of(method or ("learned_signed" if learned else "least_squares"))
     if n_steps is None and chosen.needs_steps:
         raise ConversionError(
             f"{chosen.name} chooses thresholds for a number of steps: give steps."

@@ -16,8 +16,11 @@ r"""Methods of conversion by name: thresholds, initial charge, kind of spikes, c
 ``signed``         As ``least_squares``, with neurons that take spikes back which came too early:
                    what is left is rounding alone, whatever the order of spikes (Hu et al.,
                    Fast-SNN, 2023; You et al., SpikeZIP-TF, 2024).
+``signed_reconstruction``  Both: for networks of many layers.
 ``learned``        The thresholds of clip-floor-shift activations (Bu et al., ICLR 2022), which
                    training has settled: nothing is calibrated.
+``learned_signed`` The same, with neurons that take spikes back: what such a network computes in
+                   training, also where many layers follow each other. The default for them.
 ``auto``           Converts by several of these, runs each on held-out calibration samples, and
                    takes the one that agrees best with the trained network.
 =================  ==========================================================================
@@ -96,8 +99,11 @@ METHODS = {
 AUTO = "auto"
 """Name of the choice by measurement."""
 
-CANDIDATES = ("least_squares", "reconstruction", "signed", "percentile")
-"""Methods that ``auto`` measures; ``learned`` too, where the model brings thresholds."""
+CANDIDATES = ("least_squares", "reconstruction", "signed", "signed_reconstruction")
+"""Methods that ``auto`` measures; the learned ones too, where the model brings thresholds."""
+
+LEARNED = ("learned", "learned_signed")
+"""Methods for models that bring thresholds."""
 
 
 def method_of(name: str) -> Method:
