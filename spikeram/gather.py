@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 Pair: TypeAlias = tuple[int, int]
 
@@ -233,9 +233,3 @@ def after_average_pool(
 def every_input(n_inputs: int) -> Gather:
     """Return the gather of a fully connected layer: one position, each input at its own row."""
     return Gather(np.arange(n_inputs, dtype=np.int32)[np.newaxis, :, np.newaxis], n_inputs)
-
-
-def as_pair(value: ArrayLike) -> Pair:
-    """Return one number, or two, as a pair of integers."""
-    y, x = np.broadcast_to(np.asarray(value, dtype=int), 2).tolist()
-    return y, x
