@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from spikeram.chip import Chip
 from spikeram.energy import EnergyModel
 from spikeram.models import devices
@@ -56,3 +58,14 @@ def ideal() -> Chip:
         energy=published.energy,
         v_read=published.v_read,
     )
+
+
+def gaussian(share: float = 0.1) -> Chip:
+    """Return an `ideal` chip but for normal errors of its conductances that never change.
+
+    Parameters
+    ----------
+    share : float
+        Standard deviation of the errors as a share of the largest conductance.
+    """
+    return replace(ideal(), name="gaussian", device=devices.gaussian(share))

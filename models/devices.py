@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from spikeram.device import IdealDevice, Relaxation, RRAMDevice
+from spikeram.device import GaussianDevice, IdealDevice, Relaxation, RRAMDevice
 
 
 def neurram() -> RRAMDevice:
@@ -70,3 +70,22 @@ def neurram() -> RRAMDevice:
 def ideal() -> IdealDevice:
     """Return a cell with the window of `neurram` and none of its imperfections."""
     return IdealDevice(g_min=1e-6, g_max=40e-6)
+
+
+def gaussian(share: float = 0.1) -> GaussianDevice:
+    """Return a cell with the window of `neurram` and normal errors that never change.
+
+    Parameters
+    ----------
+    share : float
+        Standard deviation of the error as a share of the largest conductance.
+
+    Examples
+    --------
+    >>> round(gaussian(0.1).sigma, 9)
+    4e-06
+    """
+    if not 0 <= share < math.inf:
+        raise ValueError(f"gaussian expects a share >= 0 of g_max, such as 0.1, got {share}.")
+    perfect = ideal()
+    return GaussianDevice(sigma=share * perfect.g_max, g_min=perfect.g_min, g_max=perfect.g_max)

@@ -3,11 +3,16 @@ r"""A chip, and a chip with a network programmed on it.
 A trained unit of layer's activation is worth :math:`u_j` volts on the integration capacitor of
 column :math:`j`; thresholds and trims carry that factor, so that every column can use the whole
 conductance window and its own normalisation by the sum of conductances.
+
+Several pairs of cells may hold one weight, side by side on rows that are driven together. A column
+settles at a mean, so :math:`k` equal pairs move it as far as one does, and where each has an error
+of its own the error of the weight falls as :math:`1/\sqrt k`.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,8 +50,14 @@ class Chip:
         Read voltage of a spike [V].
     rounds : int
         Rounds of iterative programming: cells that left the window are written again.
+    full_scale : {"column", "layer", "least_squares"}
+        What takes the end of the window: the largest weight of each column, that of a whole
+        layer, or in each column the weight from which saturation costs least; see
+        `spikeram.programming`.
+    pairs_per_weight : int
+        Pairs of cells that hold each weight, side by side and driven together.
     n_cores, rows, columns : int
-        Cores, and the word lines and columns of each. A signed weight takes two rows.
+        Cores, and the word lines and columns of each. A pair of cells takes two rows.
     """
 
     name: str
@@ -58,6 +69,8 @@ class Chip:
     g_max: Siemens = 40e-6
     v_read: Volt = 0.5
     rounds: int = 0
+    full_scale: Literal["column", "layer", "least_squares"] = "column"
+    pairs_per_weight: int = 1
     n_cores: int = 48
     rows: int = 256
     columns: int = 256
@@ -71,19 +84,26 @@ class Chip:
             raise ValueError(
                 f"Chip expects 0 <= g_min < g_max, got {self.g_min} and {self.g_max} S."
             )
-        for name, least in (("rounds", 0), ("n_cores", 1), ("rows", 2), ("columns", 1)):
+        if self.full_scale not in ("column", "layer", "least_squares"):
+            raise ValueError(
+                f"Chip.full_scale expects 'column', 'layer' or 'least_squares', got "
+                f"{self.full_scale!r}."
+            )
+        least_counts = {"rounds": 0, "pairs_per_weight": 1, "n_cores": 1, "rows": 2, "columns": 1}
+        for name, least in least_counts.items():
             count = getattr(self, name)
             if isinstance(count, bool) or not isinstance(count, int) or count < least:
                 raise ValueError(f"Chip.{name} expects a count >= {least}, got {count!r}.")
 
     @property
     def pairs(self) -> int:
-        """Signed inputs that one core holds."""
+        """Pairs of rows that one core holds."""
         return self.rows // 2
 
     def cores_for(self, n_inputs: int, n_outputs: int) -> int:
         """Return the number of cores that a matrix of signed weights takes."""
-        return -(-n_inputs // self.pairs) * -(-n_outputs // self.columns)
+        n_pairs = n_inputs * self.pairs_per_weight
+        return -(-n_pairs // self.pairs) * -(-n_outputs // self.columns)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -93,7 +113,7 @@ class ProgrammedLayer:
     Parameters
     ----------
     crossbar : Crossbar
-        Conductances at read-out; the last `n_bias` rows are always on.
+        Conductances at read-out; the last `n_bias` pairs of rows are always on.
     target, written : ndarray of shape (polarity, row, column) [S]
         What was asked for, and what was verified just after programming.
     n_pulses : ndarray of shape (polarity, row, column)
@@ -101,11 +121,13 @@ class ProgrammedLayer:
     timed_out : bool ndarray of shape (polarity, row, column)
         Cells given up by write-verify.
     n_bias : int
-        Number of always-on rows.
+        Number of always-on pairs of rows.
     unit : ndarray of shape (column,) [V]
         Nominal worth of one unit of activation on C_integ.
     gain, offset : ndarray of shape (column,)
         Measured correction, ``z = gain * z_measured + offset`` in units of activation.
+    pairs_per_weight : int
+        How many pairs of rows, one after the other, hold the weights of one input.
     """
 
     crossbar: Crossbar
@@ -117,14 +139,29 @@ class ProgrammedLayer:
     unit: NDArray[np.float64]
     gain: NDArray[np.float64]
     offset: NDArray[np.float64]
+    pairs_per_weight: int = 1
+
+    @property
+    def weight_shape(self) -> tuple[int, int]:
+        """Weights that the layer holds, those of its always-on rows among them."""
+        _, rows, columns = self.target.shape
+        return rows // self.pairs_per_weight, columns
+
+    @property
+    def effective_weight(self) -> NDArray[np.float64]:
+        """Membrane change for one spike, summed over the pairs of a weight [V on C_i]."""
+        weight: NDArray[np.float64] = self.crossbar.effective_weight.reshape(
+            -1, self.pairs_per_weight, self.crossbar.shape[1]
+        ).sum(axis=1)
+        return weight
 
     def charge(self, layer: Layer, cores: int, sources: tuple[str, ...] = ()) -> ChargeLayer:
         """Return this layer in charge quanta, for the thresholds of `layer`."""
-        weight = self.crossbar.effective_weight
-        n_inputs = weight.shape[0] - self.n_bias
+        weight = self.effective_weight
+        n_inputs = weight.shape[0] - self.n_bias // self.pairs_per_weight
         unit = self.unit / self.gain
         threshold = layer.threshold * unit
-        return charge_layer(
+        charge = charge_layer(
             layer.name,
             weight[:n_inputs] / layer.n_taps,
             bias=weight[n_inputs:].sum(axis=0) + self.offset * unit,
@@ -133,12 +170,28 @@ class ProgrammedLayer:
             scale=layer.threshold,
             slope=layer.slope,
             neuron=self.crossbar.neuron,
-            rows=2 * weight.shape[0],
+            rows=2 * self.crossbar.shape[0],
             cores=cores,
             always_on=self.n_bias,
             gather=layer.gather,
             sources=sources or layer.sources,
         )
+        if self.pairs_per_weight == 1:
+            return charge
+        known = {item.name: getattr(charge, item.name) for item in fields(charge)}
+        return _RepeatedLayer(**known, pairs_per_weight=self.pairs_per_weight)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _RepeatedLayer(ChargeLayer):
+    """A layer in whose crossbar a spike drives several pairs of rows for each weight."""
+
+    pairs_per_weight: int
+
+    @property
+    def reuse(self) -> NDArray[np.int64]:
+        """How many pairs of rows a spike of each input drives in one step, (input,)."""
+        return self.pairs_per_weight * super().reuse
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -184,6 +237,7 @@ class ProgrammedChip:
             "chip": self.chip.name,
             "chip_seed": self.seed,
             "chip_index": self.index,
+            "pairs_per_weight": self.chip.pairs_per_weight,
             "delay_s": self.delay,
             "recalibrated": self.recalibrated,
             "energy_model": asdict(self.chip.energy),
@@ -192,7 +246,7 @@ class ProgrammedChip:
     @property
     def cores(self) -> tuple[int, ...]:
         """Cores that each layer takes."""
-        return tuple(self.chip.cores_for(*layer.target.shape[1:]) for layer in self.layers)
+        return tuple(self.chip.cores_for(*layer.weight_shape) for layer in self.layers)
 
     @property
     def n_cells(self) -> int:

@@ -244,6 +244,22 @@ class AbstractDevice(ABC):
     ) -> NDArray[np.float64]:
         """Return what `n_reads` averaged reads show; each `visit` draws its own noise [S]."""
 
+    @abstractmethod
+    def deviation(self, target: ArrayLike, delay: Quantity) -> NDArray[np.float64]:
+        """Return the standard deviation of the distance from target expected at a delay.
+
+        Parameters
+        ----------
+        target : array_like [S]
+            Target conductances, of any shape.
+        delay : Second
+            Time since programming, >= 0 [s].
+
+        Returns
+        -------
+        ndarray of the shape of `target` [S]
+        """
+
 
 @dataclass(frozen=True, kw_only=True)
 class IdealDevice(AbstractDevice):
@@ -289,6 +305,73 @@ class IdealDevice(AbstractDevice):
     ) -> NDArray[np.float64]:
         """Return the conductances themselves [S]."""
         return _conductances(conductance, cells, "IdealDevice.read").copy()
+
+    def deviation(self, target: ArrayLike, delay: Quantity) -> NDArray[np.float64]:
+        """Return zeros: every target is met [S]."""
+        as_delay(delay, "IdealDevice.deviation")
+        return np.zeros(np.shape(target))
+
+
+@dataclass(frozen=True, kw_only=True)
+class GaussianDevice(AbstractDevice):
+    r"""A cell that ends a normal error off its target, stays there, and is read without noise.
+
+    The conductance at any delay is :math:`\max(0, G + \sigma z)` with one standard normal
+    :math:`z` for each programming of a cell: the error model of most software for in-memory
+    computing.
+
+    Parameters
+    ----------
+    sigma : Siemens
+        Standard deviation of the error, the same at all conductances [S].
+    g_min, g_max : Siemens
+        The window that weights are mapped to [S].
+
+    Examples
+    --------
+    >>> device = GaussianDevice(sigma="4 uS")
+    >>> device.relax([20e-6, 20e-6], "1 day", Cells.of((2,), seed=1)).shape
+    (2,)
+    """
+
+    sigma: Siemens
+    g_min: Siemens = 1e-6
+    g_max: Siemens = 40e-6
+    sigma_read: Siemens = field(default=0.0, init=False)
+
+    def __post_init__(self) -> None:
+        _check_quantities(self, {"sigma": "S", "g_min": "S", "g_max": "S"})
+        _check_window(self)
+
+    def pulse_response(self, cells: Cells) -> None:
+        """Return None: no pulses are needed."""
+        return None
+
+    def relax(
+        self,
+        conductance: ArrayLike,
+        delay: Quantity,
+        cells: Cells,
+        *,
+        episode: int | NDArray[np.int64] = 0,
+    ) -> NDArray[np.float64]:
+        """Return the conductances with their errors, the same at every delay [S]."""
+        as_delay(delay, "GaussianDevice.relax")
+        g = _conductances(conductance, cells, "GaussianDevice.relax")
+        z = cells.normals(Purpose.RELAXATION, 1, episode)[0]
+        ended: NDArray[np.float64] = np.maximum(g + self.sigma * z, 0.0)
+        return ended
+
+    def read(
+        self, conductance: ArrayLike, cells: Cells, *, n_reads: int = 1, visit: int = 0
+    ) -> NDArray[np.float64]:
+        """Return the conductances themselves [S]."""
+        return _conductances(conductance, cells, "GaussianDevice.read").copy()
+
+    def deviation(self, target: ArrayLike, delay: Quantity) -> NDArray[np.float64]:
+        """Return `sigma`, as it is before conductances are cut off at zero [S]."""
+        as_delay(delay, "GaussianDevice.deviation")
+        return np.full(np.shape(target), self.sigma)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -570,6 +653,10 @@ class RRAMDevice(AbstractDevice):
         z = cells.normals(Purpose.READ_NOISE, 1, visit)[0]
         noisy: NDArray[np.float64] = g + (self.sigma_read / math.sqrt(n_reads)) * z
         return noisy
+
+    def deviation(self, target: ArrayLike, delay: Quantity) -> NDArray[np.float64]:
+        """Return the published deviation, without stuck cells or iterative programming [S]."""
+        return self.relaxation.deviation(target, as_delay(delay, "RRAMDevice.deviation"))
 
     def _stuck(self, cells: Cells) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         u = cells.uniforms(Purpose.FAULTS)

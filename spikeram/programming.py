@@ -7,19 +7,30 @@ conductance window. One unit of activation is then worth
 .. math:: u_j = \frac{C_s}{C_i}\,V_{read}\,
           \frac{g_{max} - g_{min}}{w_{max,j}\sum_i (G^+_{ij}+G^-_{ij})}
 
-volts on column :math:`j`, with the target conductances in the sum.
+volts on column :math:`j`, with the target conductances in the sum. Where several pairs hold a
+weight their rows lie side by side; the sum, and :math:`u_j`, are those of one of them.
+
+A chip's `full_scale` says what :math:`w_{max,j}` is: the largest magnitude in the column, that in
+the whole layer, or the value of least squares. The latter lets some weights saturate, so that
+the others use more of the window and errors of the cells, of standard deviation
+:math:`\sigma(G)`, weigh less. With rows of equal power it minimises
+
+.. math:: \sum_i \left[\max(|W_{ij}| - w_{max,j},\ 0)^2 + \frac{\sigma^2(G^+_{ij})
+          + \sigma^2(G^-_{ij})}{k\,(g_{max} - g_{min})^2}\,w_{max,j}^2\right]
+
+for k pairs per weight. Biases never saturate.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikeram import registry
 from spikeram.chip import Chip, ProgrammedChip, ProgrammedLayer
-from spikeram.crossbar import Crossbar, column_maximum, conductance_from_weight
+from spikeram.crossbar import Crossbar, conductance_from_weight
 from spikeram.errors import CapacityError
 from spikeram.network import Layer, SpikingNetwork
 from spikeram.seeds import Seed
@@ -31,6 +42,9 @@ MAX_BIAS_ROWS = 8
 
 BIAS_QUANTILE = 0.9
 """Share of a layer's columns whose biases fit the window of their weights."""
+
+SCALES = np.linspace(1.0, 0.2, 33)
+"""Shares of a column's largest weight that least squares chooses from."""
 
 
 def program(
@@ -75,7 +89,7 @@ def program(
         raise TypeError(f"chip expects a Chip or the name of one, got {type(chip).__name__}.")
     time = as_si(delay, "s", "delay")
     n_rounds = chosen.rounds if rounds is None else rounds
-    matrices = [_matrix(network, n) for n in range(len(network.layers))]
+    matrices = [_matrix(network, n, chosen, time) for n in range(len(network.layers))]
     _check_capacity(matrices, chosen)
     layers = tuple(
         _program_layer(
@@ -88,20 +102,63 @@ def program(
     )
 
 
-def _matrix(network: SpikingNetwork, n: int) -> NDArray[np.float64]:
-    """Return layer `n` with its always-on rows, in units of activation for each spike."""
+@dataclass(frozen=True, eq=False)
+class _Matrix:
+    """A layer's weights with always-on rows at the bottom, in units of activation per spike."""
+
+    weight: NDArray[np.float64]
+    w_max: NDArray[np.float64]
+    n_bias: int
+
+
+def _matrix(network: SpikingNetwork, n: int, chip: Chip, delay: Second) -> _Matrix:
     layer = network.layers[n]
     weight = layer.row_weight(network.worth(n))
+    top = _full_scale(weight, chip, delay)
     # So many rows that a bias needs no larger a window than its column's weights. Columns of
-    # silent neurons have hardly any weight: they do not count.
-    share = float(np.quantile(np.abs(layer.bias) / column_maximum(weight), BIAS_QUANTILE))
+    # silent neurons have hardly any weight: they do not count, unless all share one window.
+    counted = 1.0 if chip.full_scale == "layer" else BIAS_QUANTILE
+    share = float(np.quantile(np.abs(layer.bias) / np.where(top > 0, top, 1.0), counted))
     n_bias = min(max(1, int(np.ceil(share))), MAX_BIAS_ROWS)
-    return np.vstack([weight, np.tile(layer.bias / n_bias, (n_bias, 1))])
+    each = layer.bias / n_bias
+    w_max = np.maximum(top, np.abs(each))
+    if chip.full_scale == "layer":
+        w_max = np.full_like(w_max, w_max.max())
+    return _Matrix(
+        weight=np.vstack([weight, np.tile(each, (n_bias, 1))]),
+        w_max=np.where(w_max > 0, w_max, 1.0),
+        n_bias=n_bias,
+    )
+
+
+def _full_scale(weight: NDArray[np.float64], chip: Chip, delay: Second) -> NDArray[np.float64]:
+    """Return the weight of each column that takes the end of the window; 0 without weights."""
+    largest: NDArray[np.float64] = np.abs(weight).max(axis=0)
+    if chip.full_scale == "layer":
+        return np.full_like(largest, largest.max())
+    if chip.full_scale == "column":
+        return largest
+    errors = [_mapping_error(weight, share * largest, chip, delay) for share in SCALES]
+    least: NDArray[np.float64] = SCALES[np.argmin(errors, axis=0)] * largest
+    return least
+
+
+def _mapping_error(
+    weight: NDArray[np.float64], w_max: NDArray[np.float64], chip: Chip, delay: Second
+) -> NDArray[np.float64]:
+    """Return the squared error of each column's weights expected at a delay."""
+    saturated = np.maximum(np.abs(weight) - w_max, 0.0)
+    above_zero = np.where(w_max > 0, w_max, 1.0)
+    target = conductance_from_weight(weight, g_min=chip.g_min, g_max=chip.g_max, w_max=above_zero)
+    variance = np.sum(chip.device.deviation(target, delay) ** 2, axis=0) / chip.pairs_per_weight
+    noise = variance * (w_max / (chip.g_max - chip.g_min)) ** 2
+    error: NDArray[np.float64] = np.sum(saturated**2 + noise, axis=0)
+    return error
 
 
 def _program_layer(
     layer: Layer,
-    matrix: NDArray[np.float64],
+    matrix: _Matrix,
     chip: Chip,
     *,
     delay: Second,
@@ -109,8 +166,10 @@ def _program_layer(
     address: tuple[int, int],
     rounds: int,
 ) -> ProgrammedLayer:
-    w_max = column_maximum(matrix)
-    target = conductance_from_weight(matrix, g_min=chip.g_min, g_max=chip.g_max, w_max=w_max)
+    one_pair = conductance_from_weight(
+        matrix.weight, g_min=chip.g_min, g_max=chip.g_max, w_max=matrix.w_max
+    )
+    target = np.repeat(one_pair, chip.pairs_per_weight, axis=1)
     written = write_and_relax(
         target,
         chip.device,
@@ -122,7 +181,7 @@ def _program_layer(
         verify=chip.verify,
     )
     window = chip.g_max - chip.g_min
-    unit = chip.neuron.gain * chip.v_read * window / (w_max * target.sum(axis=(0, 1)))
+    unit = chip.neuron.gain * chip.v_read * window / (matrix.w_max * one_pair.sum(axis=(0, 1)))
     return ProgrammedLayer(
         crossbar=Crossbar(
             conductance=written.conductance,
@@ -134,17 +193,19 @@ def _program_layer(
         written=written.programmed,
         n_pulses=written.n_pulses,
         timed_out=written.timed_out,
-        n_bias=matrix.shape[0] - layer.weight.shape[0],
+        n_bias=matrix.n_bias * chip.pairs_per_weight,
         unit=unit,
         gain=np.ones(layer.n_columns),
         offset=np.zeros(layer.n_columns),
+        pairs_per_weight=chip.pairs_per_weight,
     )
 
 
-def _check_capacity(matrices: list[NDArray[np.float64]], chip: Chip) -> None:
-    needed = sum(chip.cores_for(*matrix.shape) for matrix in matrices)
+def _check_capacity(matrices: list[_Matrix], chip: Chip) -> None:
+    needed = sum(chip.cores_for(*matrix.weight.shape) for matrix in matrices)
     if needed > chip.n_cores:
+        fewer = "fewer pairs_per_weight, " if chip.pairs_per_weight > 1 else ""
         raise CapacityError(
             f"The network needs {needed} cores, but chip {chip.name!r} has {chip.n_cores}. "
-            f"Use a smaller network, or a Chip with n_cores={needed} or larger cores."
+            f"Use a smaller network, {fewer}or a Chip with n_cores={needed} or larger cores."
         )

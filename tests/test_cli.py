@@ -67,13 +67,52 @@ def test_a_network_is_converted_run_counted_and_reported(folder):
     assert "http" not in html.split("<h2>Provenance</h2>")[0]
 
 
-@pytest.mark.parametrize("encoding", ["rate", "poisson"])
+@pytest.mark.parametrize("encoding", ["rate", "poisson", "ttfs"])
 def test_an_ideal_run_takes_spikes_as_input(folder, encoding):
     converted(folder)
     result = call("run", "network.npz", "--data", "test.npz", "--chip", "none", "--steps", "8",
                   "--encoding", encoding, "--output", "run.zarr")  # fmt: skip
     assert result.exit_code == 0, result.output
     assert "input" in set(recording.load("run.zarr")["layer"].values)
+
+
+def test_spike_trains_are_run_for_as_many_steps_as_they_have(folder):
+    converted(folder)
+    trains = np.random.default_rng(0).integers(-1, 2, (150, 11, 6))
+    np.savez("trains.npz", x=trains, y=np.load("test.npz")["y"])
+    result = call("run", "network.npz", "--data", "trains.npz", "--recalibrate",
+                  "calibration.npz", "--encoding", "spikes", "--output", "run.nc")  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert "150 samples after 11 steps" in result.output
+    assert recording.load("run.nc").attrs["steps"] == 11
+
+
+def test_the_output_is_read_as_it_is_asked_for(folder):
+    converted(folder)
+    assert call(*IDEAL, "--decoding", "first").exit_code == 0
+    run = recording.load("run.nc")
+    assert json.loads(run.attrs["provenance"])["decoding"] == "first"
+    assert float(run["output"].max()) <= 1
+    printed = call("stats", "run.nc", "--min-steps", "2").output
+    assert "Early decision:" in printed
+
+
+def test_early_decisions_are_counted_from_a_recording(folder):
+    converted(folder)
+    assert call(*IDEAL).exit_code == 0
+    ds = recording.load("run.nc")
+    found = ds.spk.early_decision(confidence=0.6, min_steps=4, labels=ds["label"].values)
+    steps = np.sort(found["steps"].values)
+    line = (
+        f"Early decision: {float(found['accuracy']):.2%} right after {steps.mean():.2f} steps on "
+        # Of 150 in order, the 143rd is the first that 95 % do not exceed.
+        f"average, 95th percentile {steps[142]}."
+    )
+    printed = call("stats", "run.nc", "--confidence", "0.6", "--min-steps", "4").output
+    assert line in printed
+    assert "Early decision" not in call("stats", "run.nc").output
+    recording.save(ds.drop_vars("label"), "other.nc")
+    assert "Early decision after " in call("stats", "other.nc", "--margin", "0.5").output
 
 
 RUN = ("run", "network.npz", "--data", "test.npz", "--output", "run.nc")
@@ -100,6 +139,7 @@ IDEAL = (*RUN, "--chip", "none")
         ((*IDEAL, "--recalibrate", "calibration.npz"), "--recalibrate is about a chip"),
         ((*IDEAL, "--delay", "1 day"), "--delay is about a chip, but --chip none"),
         ((*IDEAL, "--index", "0"), "--index is about a chip, but --chip none"),
+        ((*IDEAL, "--pairs", "4"), "--pairs is about a chip, but --chip none"),
         ((*IDEAL, "--delay", "3 V"), "--delay is a time in s, got '3 V', a voltage"),
         (
             (*RUN[:3], "strange.npz", *RUN[4:]),
@@ -127,6 +167,12 @@ IDEAL = (*RUN, "--chip", "none")
         (
             ("convert", "trained.npz", "--calibration", "test.npz", "--output", "a.txt"),
             "ends in .npz",
+        ),
+        ((*IDEAL, "--encoding", "spikes"), "expects x of shape (sample, step, 6)"),
+        (("stats", "none.nc", "--confidence", "2"), "Invalid value for '--confidence'"),
+        (
+            ("stats", "none.nc", "--confidence", "0.9", "--margin", "1"),
+            "--confidence and --margin are two ways to be sure",
         ),
         (("runn",), "No such command 'runn'"),
     ],
@@ -273,6 +319,7 @@ def test_a_regression_has_an_error_and_no_accuracy(folder):
         assert ("label" in recording.load("run.nc").coords) == (y.ndim == 1)
         assert ("Root-mean-square error: 0.5" in call("stats", "run.nc").output) == (y.ndim == 1)
         assert call("report", "run.nc").exit_code == 0
+    assert "--decoding first tells classes, but" in call(*run, "--decoding", "first").output
     np.savez("data.npz", x=x, y=np.zeros((40, 2)))
     assert "expects numbers y of shape (sample, 1), got float64 of shape (40, 2)" in " ".join(
         call(*run).output.split()
@@ -352,3 +399,13 @@ def test_a_stopped_demo_keeps_its_finished_rows(tmp_path, monkeypatch):
     results = json.loads((tmp_path / "results.json").read_text())
     assert not results["complete"]
     assert list(results["accuracy"]["ideal"]) == ["1"]
+
+
+def test_a_run_on_several_pairs_for_each_weight_takes_as_many_cells(folder):
+    converted(folder)
+    printed = [call(*RUN, "--pairs", pairs).output for pairs in ("1", "3")]
+    cells = [
+        int(text.split("Programmed ")[1].split(" cells")[0].replace(",", "")) for text in printed
+    ]
+    assert cells[1] == 3 * cells[0]
+    assert json.loads(recording.load("run.nc").attrs["provenance"])["pairs_per_weight"] == 3

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from spikeram.device import Cells, IdealDevice, PulseResponse
+from spikeram.device import Cells, GaussianDevice, PulseResponse
 from spikeram.errors import UnitError
-from spikeram.models.devices import ideal, neurram
+from spikeram.models.devices import gaussian, ideal, neurram
 from spikeram.seeds import Purpose
 
 DEVICE = neurram()
+EVERY = [DEVICE, ideal(), gaussian()]
 HEALTHY = replace(DEVICE, stuck_low=0.0, stuck_high=0.0)
 LEVELS = np.array([2, 5, 12, 20, 30, 40]) * 1e-6
 
@@ -275,6 +276,74 @@ def test_an_ideal_cell_neither_relaxes_nor_is_noisy():
     assert np.array_equal(ideal().read(LEVELS, cells), LEVELS)
 
 
+# Gaussian.
+
+
+def test_gaussian_errors_have_the_spread_that_was_asked_for():
+    n = 20_000
+    g = np.full(n, 30e-6)
+    error = gaussian(0.1).relax(g, "1 day", Cells.of((n,), seed=0)) - g
+    # Standard errors of a mean and of a standard deviation; allow four of them. Zero is
+    # 7.5 standard deviations away, so nothing is cut off.
+    assert abs(error.mean()) < 4 * 4e-6 / np.sqrt(n)
+    assert abs(error.std() - 4e-6) < 4 * 4e-6 / np.sqrt(2 * n)
+
+
+def test_gaussian_errors_are_the_same_at_every_delay():
+    cells = Cells.of(LEVELS.shape, seed=0)
+    now, later = (gaussian().relax(LEVELS, delay, cells) for delay in (0.0, "2 days"))
+    np.testing.assert_array_equal(now, later)
+
+
+def test_a_gaussian_cell_takes_its_window_and_error_in_any_unit():
+    device = GaussianDevice(sigma="3 uS", g_max="30 uS")
+    assert (device.sigma, device.g_max) == (pytest.approx(3e-6), pytest.approx(30e-6))
+    with pytest.raises(ValueError, match=r"GaussianDevice.sigma expects a value >= 0, got -1.0 S"):
+        GaussianDevice(sigma=-1.0)
+    with pytest.raises(ValueError, match=r"gaussian expects a share >= 0 of g_max.* got -0.1"):
+        gaussian(-0.1)
+
+
+# What every device does.
+
+
+@pytest.mark.parametrize("device", EVERY)
+def test_a_cell_ends_at_the_same_place_alone_and_in_an_array(device):
+    cells = Cells.of(LEVELS.shape, seed=3)
+    some = np.array([1, 4])
+    np.testing.assert_array_equal(
+        device.relax(LEVELS, "1 day", cells)[some],
+        device.relax(LEVELS[some], "1 day", cells.take(some)),
+    )
+
+
+@pytest.mark.parametrize("device", EVERY)
+def test_conductances_never_end_below_zero(device):
+    g = np.zeros(10_000)
+    assert device.relax(g, "1 day", Cells.of(g.shape, seed=0)).min() == 0
+
+
+@pytest.mark.parametrize("device", EVERY)
+def test_conductances_and_cells_agree_in_shape(device):
+    for act in (lambda g, c: device.relax(g, 1.0, c), device.read):
+        with pytest.raises(ValueError, match=r"shape of the cells, \(3,\), got \(2,\)"):
+            act(np.array([1e-6, 2e-6]), Cells.of((3,), seed=0))
+
+
+@pytest.mark.parametrize("device", EVERY)
+@pytest.mark.parametrize("g", [20e-6, 35e-6])
+def test_the_expected_deviation_is_that_of_the_cells(device, g):
+    n = 20_000
+    cells = Cells.of((n,), seed=5)
+    whole = replace(device, stuck_low=0.0, stuck_high=0.0) if device is DEVICE else device
+    spread = whole.relax(np.full(n, g), "1 day", cells).std()
+    # The published deviation contains that of the verify window, which was not written here.
+    verified = DEVICE.relaxation.sigma_verify if device is DEVICE else 0.0
+    expected = float(device.deviation(g, "1 day"))
+    # The standard error of a standard deviation is sigma / sqrt(2 n); allow four of them.
+    assert np.hypot(spread, verified) == pytest.approx(expected, rel=4 / np.sqrt(2 * n), abs=1e-15)
+
+
 # Errors.
 
 
@@ -285,7 +354,7 @@ def test_quantities_are_read_in_their_units():
 
 
 @pytest.mark.parametrize("delay", [-1.0, np.nan, np.array([1.0, np.nan])])
-@pytest.mark.parametrize("device", [DEVICE, IdealDevice()])
+@pytest.mark.parametrize("device", EVERY)
 def test_a_delay_is_never_negative_nor_nan(device, delay):
     with pytest.raises(ValueError, match=r"relax expects a delay >= 0 s"):
         device.relax(np.array([1e-6, 2e-6]), delay, Cells.of((2,), seed=0))

@@ -1,5 +1,12 @@
 import numpy as np
 import pytest
+
+from spikeram.conversion import ops
+from spikeram.conversion.graph import INPUT
+from spikeram.conversion.importers.from_onnx import from_onnx
+from spikeram.errors import ConversionError
+
+from graphs import evaluate
 from onnx_models import (
     CASES,
     HALF,
@@ -17,13 +24,6 @@ from onnx_models import (
     onnx,
     samples,
 )
-
-from spikeram.conversion import ops
-from spikeram.conversion.graph import INPUT
-from spikeram.conversion.importers.from_onnx import from_onnx
-from spikeram.errors import ConversionError
-
-from graphs import evaluate
 
 
 def runtime(model, x):

@@ -3,6 +3,12 @@ import contextlib
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
+
+from spikeram.conversion.importers import onnx_file
+from spikeram.conversion.importers.from_onnx import from_onnx
+from spikeram.errors import ConversionError, FileFormatError
+
+from graphs import evaluate
 from onnx_models import (
     CASES,
     HALF,
@@ -19,12 +25,6 @@ from onnx_models import (
     one,
     samples,
 )
-
-from spikeram.conversion.importers import onnx_file
-from spikeram.conversion.importers.from_onnx import from_onnx
-from spikeram.errors import ConversionError, FileFormatError
-
-from graphs import evaluate
 
 
 @pytest.mark.parametrize("dims", [[6, 4], [2**31, 2**31], [-1, 18], [1] * 60])
