@@ -175,6 +175,6 @@ def _crossbar(layer: TrainedLayer, chip: Chip) -> CrossbarRow:
         columns=columns,
         positions=layer.n_positions,
         neurons=f"{layer.n_outputs} {kind}",
-        cells=2 * (rows + 1) * columns,
+        cells=2 * chip.pairs_per_weight * (rows + 1) * columns,
         cores=chip.cores_for(rows + 1, columns),
     )

@@ -64,6 +64,8 @@ class ChargeLayer:
     rows, cores, always_on : int
         Cells along one column, cores that hold the layer, and pairs of rows driven in every step
         (biases), for energy accounts.
+    pairs_per_weight : int
+        Pairs of rows that a spike drives for each weight, for energy accounts.
     gather : Gather or None
         The inputs at each row, position by position, where the weights are a convolution's.
     sources : tuple of str
@@ -90,6 +92,7 @@ class ChargeLayer:
     rows: int = 0
     cores: int = 1
     always_on: int = 0
+    pairs_per_weight: int = 1
     gather: Gather | None = None
     sources: tuple[str, ...] = ()
     negative: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
@@ -126,7 +129,8 @@ class ChargeLayer:
     @property
     def reuse(self) -> NDArray[np.int64]:
         """How many rows a spike of each input drives in one step, of shape (input,)."""
-        return np.ones(self.n_inputs, np.int64) if self.gather is None else self.gather.reuse
+        each = np.ones(self.n_inputs, np.int64) if self.gather is None else self.gather.reuse
+        return self.pairs_per_weight * each
 
     def sums(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the weighted sums of values at the inputs, in float64: exact for integers.

@@ -11,7 +11,7 @@ of its own the error of the weight falls as :math:`1/\sqrt k`.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -176,22 +176,7 @@ class ProgrammedLayer:
             gather=layer.gather,
             sources=sources or layer.sources,
         )
-        if self.pairs_per_weight == 1:
-            return charge
-        known = {item.name: getattr(charge, item.name) for item in fields(charge)}
-        return _RepeatedLayer(**known, pairs_per_weight=self.pairs_per_weight)
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class _RepeatedLayer(ChargeLayer):
-    """A layer in whose crossbar a spike drives several pairs of rows for each weight."""
-
-    pairs_per_weight: int
-
-    @property
-    def reuse(self) -> NDArray[np.int64]:
-        """How many pairs of rows a spike of each input drives in one step, (input,)."""
-        return self.pairs_per_weight * super().reuse
+        return replace(charge, pairs_per_weight=self.pairs_per_weight)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

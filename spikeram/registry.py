@@ -15,8 +15,13 @@ _OWN = {
     "devices": {
         "neurram": "spikeram.models.devices:neurram",
         "ideal": "spikeram.models.devices:ideal",
+        "gaussian": "spikeram.models.devices:gaussian",
     },
-    "chips": {"neurram": "spikeram.models.chips:neurram", "ideal": "spikeram.models.chips:ideal"},
+    "chips": {
+        "neurram": "spikeram.models.chips:neurram",
+        "ideal": "spikeram.models.chips:ideal",
+        "gaussian": "spikeram.models.chips:gaussian",
+    },
     "engines": {"clocked": "spikeram.simulation:clocked", "brian2": "spikeram.brian:run_network"},
 }
 
