@@ -30,9 +30,9 @@ RECALIBRATION = 300
 
 NETWORKS: tuple[tuple[str, int, tuple[str, ...]], ...] = (
     ("mlp", 0, ("least_squares", "reconstruction")),
-    ("mlp", 4, ("learned_signed",)),
+    ("mlp", 4, ("learned_reconstruction",)),
     ("cnn", 0, ("least_squares", "reconstruction")),
-    ("cnn", 4, ("learned", "learned_signed")),
+    ("cnn", 4, ("learned", "learned_reconstruction")),
     ("maxcnn", 0, ("least_squares", "reconstruction")),
 )
 """Kind, levels of the clip-floor-shift activation (0 for ReLU), and methods to convert by."""

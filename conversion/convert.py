@@ -46,8 +46,9 @@ def convert(
         Number of steps T that thresholds and biases are chosen for. None, for any T, needs
         a method that does not ask for one, such as ``percentile``.
     method : str, optional
-        One of `spikeram.conversion.methods`, or ``auto``. By default ``learned_signed``
-        where the model was trained with clip-floor-shift activations, else ``least_squares``.
+        One of `spikeram.conversion.methods`, or ``auto``. By default
+        ``learned_reconstruction`` where the model was trained with clip-floor-shift activations
+        (``learned_signed`` for any T), else ``least_squares``.
 
     Returns
     -------
@@ -75,7 +76,8 @@ def convert(
     learned = learned and len(trained.layers) > 1
     if method == AUTO:
         return _measured(trained, x, n_steps, [*CANDIDATES, *(LEARNED if learned else ())])
-    chosen = method_of(method or ("learned_signed" if learned else "least_squares"))
+    usual = "learned_reconstruction" if n_steps is not None else "learned_signed"
+    chosen = method_of(method or (usual if learned else "least_squares"))
     if n_steps is None and chosen.needs_steps:
         raise ConversionError(
             f"{chosen.name} chooses thresholds for a number of steps: give steps."

@@ -19,8 +19,10 @@ r"""Methods of conversion by name: thresholds, initial charge, kind of spikes, c
 ``signed_reconstruction``  Both: for networks of many layers.
 ``learned``        The thresholds of clip-floor-shift activations (Bu et al., ICLR 2022), which
                    training has settled: nothing is calibrated.
-``learned_signed`` The same, with neurons that take spikes back: what such a network computes in
-                   training, also where many layers follow each other. The default for them.
+``learned_signed`` The same, with neurons that take spikes back: near to what such a network
+                   computes in training, also where many layers follow each other.
+``learned_reconstruction``  The same, and weights and biases corrected for T steps. The default
+                   for such networks.
 ``auto``           Converts by several of these, runs each on held-out calibration samples, and
                    takes the one that agrees best with the trained network.
 =================  ==========================================================================
@@ -92,6 +94,9 @@ METHODS = {
         ),
         Method(name="learned", thresholds="learned"),
         Method(name="learned_signed", thresholds="learned", signed=True),
+        Method(
+            name="learned_reconstruction", thresholds="learned", signed=True, correction="weights"
+        ),
     )
 }
 """The methods, by name."""
@@ -102,7 +107,7 @@ AUTO = "auto"
 CANDIDATES = ("least_squares", "reconstruction", "signed", "signed_reconstruction")
 """Methods that ``auto`` measures; the learned ones too, where the model brings thresholds."""
 
-LEARNED = ("learned", "learned_signed")
+LEARNED = ("learned", "learned_signed", "learned_reconstruction")
 """Methods for models that bring thresholds."""
 
 

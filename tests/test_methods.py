@@ -121,7 +121,8 @@ def test_calibration_leaves_a_network_that_makes_no_error_as_it_is():
 
 def test_learned_thresholds_are_the_default_where_the_model_brings_them():
     ann = clip_floor_shift(2.5)
-    network = convert(ann, X, steps=8)
+    assert convert(ann, X, steps=8).method == "learned_reconstruction"
+    network = convert(ann, X, steps=None)
     assert network.method == "learned_signed"
     for layer in network.layers[:-1]:
         np.testing.assert_array_equal(layer.threshold, 2.5)

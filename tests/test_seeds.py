@@ -38,7 +38,9 @@ def test_what_is_not_a_seed_is_refused(seed):
 
 
 def test_an_unknown_name_is_refused_with_the_nearest_one():
-    with pytest.raises(ValueError, match="there are ideal, neurram. Did you mean 'neurram'"):
+    with pytest.raises(
+        ValueError, match="there are gaussian, ideal, neurram. Did you mean 'neurram'"
+    ):
         registry.lookup("chips", "neuram")
 
 

@@ -89,8 +89,8 @@ def inspect(model: Path, input_shape: tuple[int, ...] | None, chip: str) -> None
     "--method",
     help="How thresholds are chosen: max, max_channel, percentile_layer, percentile, "
     "least_squares, reconstruction, signed, signed_reconstruction, learned, learned_signed, "
-    "or auto to measure and choose. Default: learned_signed where the model brings thresholds, "
-    "else least_squares.",
+    "learned_reconstruction, or auto to measure and choose. Default: learned_reconstruction "
+    "where the model brings thresholds, else least_squares.",
 )
 @click.option(
     "--dialect",
