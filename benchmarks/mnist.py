@@ -25,7 +25,9 @@ from spikeram.simulation import simulate
 from spikeram.statistics import accuracy
 
 STEPS = (1, 2, 4, 8, 16, 32)
-CALIBRATION = 1000
+CALIBRATION = {"mlp": 2000, "cnn": 1000, "maxcnn": 1000}
+"""Training images that each network is converted with."""
+
 RECALIBRATION = 300
 
 NETWORKS: tuple[tuple[str, int, tuple[str, ...]], ...] = (
@@ -43,10 +45,14 @@ def percent(network: TrainedNetwork, x: NDArray[np.float64], y: NDArray[np.uint8
 
 
 def converted(
-    network: TrainedNetwork, method: str, steps: int, x: NDArray[np.float64], y: NDArray[np.uint8]
+    network: TrainedNetwork,
+    calibration: NDArray[np.float64],
+    method: str,
+    steps: int,
+    x: NDArray[np.float64],
+    y: NDArray[np.uint8],
 ) -> dict[str, float]:
     """Return the accuracy of one conversion, and the seconds that it and its run took."""
-    calibration = images("train")[:CALIBRATION]
     start = time.perf_counter()
     spiking = convert(network, calibration, steps=steps, method=method)
     middle = time.perf_counter()
@@ -60,10 +66,14 @@ def converted(
 
 
 def on_chips(
-    network: TrainedNetwork, chips: int, steps: int, x: NDArray[np.float64], y: NDArray[np.uint8]
+    network: TrainedNetwork,
+    calibration: NDArray[np.float64],
+    chips: int,
+    steps: int,
+    x: NDArray[np.float64],
+    y: NDArray[np.uint8],
 ) -> tuple[float, float]:
     """Return mean accuracies of chips a day after programming: as written, and recalibrated."""
-    calibration = images("train")[:CALIBRATION]
     spiking = convert(network, calibration, steps=steps)
     found = []
     for index in range(chips):
@@ -88,12 +98,13 @@ def main(samples: int, chips: int, output: Path | None) -> None:
         task = progress.add_task("Running", total=sum(len(m) for *_, m in NETWORKS) * len(STEPS))
         for kind, levels, methods in NETWORKS:
             network = read(trained(kind, levels=levels), input_shape=(1, 28, 28))
+            calibration = images("train")[: CALIBRATION[kind]]
             ann = percent(network, x, y)
             name = f"{kind}, {levels} levels" if levels else kind
             for method in methods:
                 found = []
                 for steps in STEPS:
-                    found.append(converted(network, method, steps, x, y))
+                    found.append(converted(network, calibration, method, steps, x, y))
                     progress.advance(task)
                     right = found[-1]["accuracy"]
                     progress.console.print(
@@ -114,7 +125,7 @@ def main(samples: int, chips: int, output: Path | None) -> None:
             if output is not None:
                 output.write_text(json.dumps(results, indent=2) + "\n")
             if chips and not levels and kind != "maxcnn":
-                pairs = [on_chips(network, chips, steps, x, y) for steps in STEPS]
+                pairs = [on_chips(network, calibration, chips, steps, x, y) for steps in STEPS]
                 for title, values in zip(("as programmed", "recalibrated"), zip(*pairs)):
                     table.add_row(name, title, f"{ann:.2f}", *(f"{v:.2f}" for v in values))
                     results.append(

@@ -1,0 +1,1 @@
+"""Published architectures, one for each framework, and recipes that train them."""
