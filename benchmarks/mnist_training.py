@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 CACHE = Path("benchmark-cache")
-"""Where weights are kept; add it to .gitignore of a copy that uses another."""
+"""Where weights are kept, in the folder that the benchmark is run from."""
 
 
 def folder() -> Path:

@@ -1,6 +1,6 @@
 """The convolutional MNIST network of the ONNX model zoo (onnx/models, mnist-8, from CNTK).
 
-Node by node as in that file, with its names: two 5 x 5 convolutions with automatic padding, each
+In the layout of that file: two 5 x 5 convolutions with automatic padding, each
 with an addition of biases, a ReLU and a max pool (2 x 2, then 3 x 3), and a matrix whose weights
 are reshaped within the graph. It takes a batch of exactly one.
 """
