@@ -33,6 +33,7 @@ def convert(
     *,
     steps: int | None = 32,
     method: str | None = None,
+    regression: bool = False,
 ) -> SpikingNetwork:
     """Return the spiking network of a trained one.
 
@@ -49,6 +50,8 @@ def convert(
         One of `spikeram.conversion.methods`, or ``auto``. By default
         ``learned_reconstruction`` where the model was trained with clip-floor-shift activations
         (``learned_signed`` for any T), else ``least_squares``.
+    regression : bool
+        Whether the outputs of a model that does not say so are values instead of classes.
 
     Returns
     -------
@@ -69,7 +72,7 @@ def convert(
     >>> [layer.name for layer in network.layers]
     ['dense_1', 'output']
     """
-    trained = read(model, input_shape=np.shape(calibration)[1:])
+    trained = read(model, input_shape=np.shape(calibration)[1:], regression=regression)
     x = trained.checked_input(calibration)
     n_steps = None if steps is None else checked_steps(steps)
     learned = all(layer.threshold is not None for layer in trained.layers[:-1])

@@ -126,6 +126,7 @@ def test_a_module_that_stands_twice_is_read_twice():
 def test_outputs_of_a_regression_have_no_classes():
     net = nn.Sequential(nn.Linear(6, 1))
     assert read(net, regression=True).classes is None
+    assert convert(net, X, regression=True).classes is None
     assert read(net).classes.tolist() == [0, 1]
 
 

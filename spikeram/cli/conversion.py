@@ -92,6 +92,7 @@ def inspect(model: Path, input_shape: tuple[int, ...] | None, chip: str) -> None
     "learned_reconstruction, or auto to measure and choose. Default: learned_reconstruction "
     "where the model brings thresholds, else least_squares.",
 )
+@click.option("--regression", is_flag=True, help="The outputs are values, not classes.")
 @click.option(
     "--dialect",
     help="Of a .nir output, who is to read it: spikeram (default; loses nothing), sinabs, norse, "
@@ -104,6 +105,7 @@ def convert(
     input_shape: tuple[int, ...] | None,
     steps: int,
     method: str | None,
+    regression: bool,
     dialect: Any,
     output: Path,
 ) -> None:
@@ -121,7 +123,7 @@ def convert(
     if dialect is not None and output.suffix != ".nir":
         raise ValueError(f"--dialect is about .nir files, but --output is {output}.")
     x, _ = load_samples(calibration)
-    trained = read(model, input_shape=input_shape or x.shape[1:])
+    trained = read(model, input_shape=input_shape or x.shape[1:], regression=regression)
     with status("Converting"):
         network = to_spikes(trained, x, steps=steps, method=method)
     network = network.told(model=str(model), calibration=str(calibration))
