@@ -206,17 +206,13 @@ def recalibrate(chip: ProgrammedChip, x: ArrayLike, *, steps: int | None = None)
         # What is measured is the bare column: an earlier correction would hide its own part.
         ones, zeros = np.ones(layer.n_columns), np.zeros(layer.n_columns)
         bare = replace(layers[n], gain=ones, offset=zeros)
-        measured = _in_units(walk, _on_chip(bare.charge(layer, cores[n]), ideal[n]))
+        measured = _in_units(walk, bare.charge(layer, cores[n]))
         gain, offset = _gain_and_offset(layer.by_column(wanted), layer.by_column(measured))
         layers[n] = replace(bare, gain=gain, offset=offset)
         for one, charge in ((wanted_walk, ideal[n]), (walk, layers[n].charge(layer, cores[n]))):
-            one.fire(_on_chip(charge, ideal[n]))
+            one.fire(charge)
             one.leave(layer.name)
     return replace(chip, layers=tuple(layers), recalibrated=True)
-
-
-def _on_chip(charge: ChargeLayer, ideal: ChargeLayer) -> ChargeLayer:
-    return replace(charge, sources=ideal.sources)
 
 
 def _in_units(walk: Walk, charge: ChargeLayer) -> NDArray[np.float64]:

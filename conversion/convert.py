@@ -15,6 +15,7 @@ from spikeram.conversion.importers import read
 from spikeram.conversion.methods import AUTO, CANDIDATES, LEARNED, METHODS, Method, method_of
 from spikeram.conversion.trained import TrainedLayer, TrainedNetwork
 from spikeram.errors import ConversionError
+from spikeram.gather import by_column
 from spikeram.layer import Layer
 from spikeram.network import Node, SpikingNetwork, checked_steps
 from spikeram.pool import MaxPool
@@ -250,9 +251,7 @@ def _observed(trained: TrainedNetwork, x: NDArray[np.float64]) -> dict[str, NDAr
     values = trained.values(some)
     found = {}
     for layer in trained.layers:
-        size = np.abs(values.pop(layer.name))
-        columns = size.reshape(len(some), -1, layer.n_positions)
-        found[layer.name] = np.swapaxes(columns, 1, 2).reshape(-1, columns.shape[1])
+        found[layer.name] = by_column(np.abs(values.pop(layer.name)), layer.n_positions)
     return found
 
 

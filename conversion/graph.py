@@ -14,11 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikeram.errors import ConversionError
+from spikeram.wiring import INPUT as INPUT
 
 Shape: TypeAlias = tuple[int, ...]
-
-INPUT = "input"
-"""Name by which nodes refer to the input of the graph."""
 
 
 class AbstractOp(ABC):

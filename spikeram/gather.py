@@ -233,3 +233,12 @@ def after_average_pool(
 def every_input(n_inputs: int) -> Gather:
     """Return the gather of a fully connected layer: one position, each input at its own row."""
     return Gather(np.arange(n_inputs, dtype=np.int32)[np.newaxis, :, np.newaxis], n_inputs)
+
+
+def by_column(values: NDArray[np.float64], n_positions: int) -> NDArray[np.float64]:
+    """Return values of shape (sample, output) as (observation, column).
+
+    Each position of a convolution is an observation of its channel.
+    """
+    columns = values.reshape(values.shape[0], -1, n_positions)
+    return np.swapaxes(columns, 1, 2).reshape(-1, columns.shape[1])

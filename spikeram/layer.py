@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikeram.arrays import frozen
-from spikeram.gather import Gather, weighted_sums
+from spikeram.gather import Gather, by_column, weighted_sums
 from spikeram.neuron import Spikes
 
 
@@ -151,5 +151,4 @@ class Layer:
 
         Each position of a convolution is an observation of its channel.
         """
-        columns = values.reshape(values.shape[0], self.n_columns, self.n_positions)
-        return np.swapaxes(columns, 1, 2).reshape(-1, self.n_columns)
+        return by_column(values, self.n_positions)
