@@ -112,3 +112,13 @@ class Graph:
             except ConversionError as error:
                 raise ConversionError(f"Node {node.name!r}: {error}") from None
         return found
+
+
+def claimed(name: str, taken: set[str], mark: str = "_") -> str:
+    """Return a name that is not `taken` yet, and take it: `name`, or with a mark and 2, 3, ..."""
+    free, n = name, 1
+    while free in taken:
+        n += 1
+        free = f"{name}{mark}{n}"
+    taken.add(free)
+    return free

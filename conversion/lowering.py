@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from spikeram.conversion import ops
-from spikeram.conversion.graph import INPUT, AbstractOp, Graph, Node, Shape
+from spikeram.conversion.graph import INPUT, AbstractOp, Graph, Node, Shape, claimed
 from spikeram.conversion.trained import TrainedLayer, TrainedNetwork, TrainedNode
 from spikeram.conversion.values import (
     Affine,
@@ -536,12 +536,7 @@ class _Lowering:
 
     def unique(self, name: str) -> str:
         """Return a name that no node has yet."""
-        found, n = name, 1
-        while found in self.names:
-            n += 1
-            found = f"{name}_{n}"
-        self.names.add(found)
-        return found
+        return claimed(name, self.names)
 
 
 def _kind(op: AbstractOp) -> str:

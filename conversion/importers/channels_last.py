@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikeram.conversion import ops
-from spikeram.conversion.graph import INPUT, AbstractOp, Graph, Node, Shape
+from spikeram.conversion.graph import INPUT, AbstractOp, Graph, Node, Shape, claimed
 from spikeram.errors import ConversionError
 
 
@@ -54,12 +54,7 @@ class GraphWriter:
 
     def place(self, name: str) -> str:
         """Return a name that nothing has yet: `name`, or ``name#2`` and so on."""
-        free, n = name, 1
-        while free in self._names:
-            n += 1
-            free = f"{name}#{n}"
-        self._names.add(free)
-        return free
+        return claimed(name, self._names, "#")
 
     def write(self, name: str, op: AbstractOp, *values: Value, first: bool | None = None) -> Value:
         """Append a node of that name, which `place` gave, and return its output.

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spikeram.conversion import ops
-from spikeram.conversion.graph import INPUT, Graph, Node, Shape
+from spikeram.conversion.graph import INPUT, Graph, Node, Shape, claimed
 from spikeram.conversion.importers.onnx_constants import Budget, fold, shape_of
 from spikeram.conversion.importers.onnx_file import OnnxFile, load, printable
 from spikeram.conversion.importers.onnx_node import (
@@ -263,12 +263,7 @@ class _Walk:
         return self.values[name]
 
     def _unique(self, name: str) -> str:
-        free, n = name, 1
-        while free in self.names:
-            n += 1
-            free = f"{name}_{n}"
-        self.names.add(free)
-        return free
+        return claimed(name, self.names)
 
     def _shape(self, name: str) -> Shape | None:
         """Return the shape of one sample that onnx finds for an output."""
