@@ -1,9 +1,17 @@
-"""What is collected: modules for PyTorch can be imported only where it is installed."""
+"""What is collected: modules for a framework, and their examples, only where it is installed."""
 
 from importlib.util import find_spec
 
-collect_ignore_glob = (
-    []
-    if find_spec("torch")
-    else ["spikeram/conversion/training.py", "spikeram/conversion/importers/torch_*.py"]
-)
+_NEED = {
+    "torch": [
+        "spikeram/conversion/training.py",
+        "spikeram/conversion/importers/torch_*.py",
+        "spikeram/conversion/importers/from_torch.py",
+    ],
+    "keras": ["spikeram/conversion/importers/from_keras.py"],
+    "onnx": ["spikeram/conversion/importers/from_onnx.py"],
+}
+
+collect_ignore_glob = [
+    path for framework, paths in _NEED.items() if not find_spec(framework) for path in paths
+]
