@@ -9,6 +9,7 @@ lie below published ones. Stopped at any time, it resumes after the last finishe
 """
 
 import os
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from rich.progress import track
 from torch import nn
 
-from spikeram.conversion.training import ClipFloorShift
+from spikeram.conversion.training import ClipFloorShift, WeightNoise
 
 MEAN = np.array([0.4914, 0.4822, 0.4465])
 """Mean of the training images, red, green and blue, in [0, 1]."""
@@ -128,11 +129,18 @@ def save(path: Path, content: dict[str, Any]) -> None:
 @click.option("--levels", type=click.IntRange(min=0), default=0, help="0 trains ReLU.")
 @click.option("--epochs", type=click.IntRange(min=1), default=40, show_default=True)
 @click.option("--rate", type=float, default=0.4, show_default=True, help="Largest learning rate.")
+@click.option("--noise", type=float, default=0.0, show_default=True, help="Share of the weights.")
 @click.option("--start", type=click.Path(path_type=Path), help="Weights to begin with.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--output", type=click.Path(path_type=Path), required=True)
 def main(
-    levels: int, epochs: int, rate: float, start: Path | None, seed: int, output: Path
+    levels: int,
+    epochs: int,
+    rate: float,
+    noise: float,
+    start: Path | None,
+    seed: int,
+    output: Path,
 ) -> None:
     torch.manual_seed(seed)
     net = resnet20(levels).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -167,9 +175,10 @@ def main(
         for batch in track(order.split(128), f"Epoch {epoch + 1} of {epochs}"):  # type: ignore[no-untyped-call]
             images_now = augmented(x[batch], generator).to(memory_format=torch.channels_last)
             optimiser.zero_grad()
-            with torch.autocast("cpu", torch.bfloat16):
-                out = net(images_now)
-            functional.cross_entropy(out.float(), y[batch], label_smoothing=0.05).backward()  # type: ignore[no-untyped-call]
+            with WeightNoise(net, noise, generator) if noise else nullcontext():
+                with torch.autocast("cpu", torch.bfloat16):
+                    out = net(images_now)
+                functional.cross_entropy(out.float(), y[batch], label_smoothing=0.05).backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             schedule.step()
         if epoch % 5 == 4 or epoch == epochs - 1:
