@@ -11,7 +11,9 @@ of its own the error of the weight falls as :math:`1/\sqrt k`.
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field, replace
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -24,6 +26,7 @@ from spikeram.device import AbstractDevice
 from spikeram.energy import EnergyModel
 from spikeram.network import Layer, SpikingNetwork
 from spikeram.neuron import SamplingNeuron
+from spikeram.placement import BadLines, Mapping, Stack
 from spikeram.units import Second, Siemens, Volt, as_si
 from spikeram.write_verify import WriteVerify
 
@@ -100,8 +103,38 @@ class Chip:
         """Pairs of rows that one core holds."""
         return self.rows // 2
 
+    def stack(
+        self,
+        n_chips: int = 1,
+        *,
+        bad_rows: BadLines = MappingProxyType({}),
+        bad_columns: BadLines = MappingProxyType({}),
+        max_bytes: float = math.inf,
+    ) -> Stack:
+        """Return the cores of some such chips, to place matrices on.
+
+        Parameters
+        ----------
+        n_chips : int
+            Chips.
+        bad_rows, bad_columns : mapping of int to array_like of int
+            Word lines and columns that are not to be used, by core; see `Stack`.
+        max_bytes : float
+            Most that may travel between the chips for one inference [bytes].
+        """
+        return Stack(
+            chip=self.name,
+            n_chips=n_chips,
+            n_cores=self.n_cores,
+            rows=self.rows,
+            columns=self.columns,
+            bad_rows=bad_rows,
+            bad_columns=bad_columns,
+            max_bytes=max_bytes,
+        )
+
     def cores_for(self, n_inputs: int, n_outputs: int) -> int:
-        """Return the number of cores that a matrix of signed weights takes."""
+        """Return the number of cores that a matrix of signed weights takes by itself."""
         n_pairs = n_inputs * self.pairs_per_weight
         return -(-n_pairs // self.pairs) * -(-n_outputs // self.columns)
 
@@ -191,6 +224,8 @@ class ProgrammedChip:
         What it was programmed on.
     layers : tuple of ProgrammedLayer
         One for each layer of the network.
+    mapping : Mapping
+        Which cores hold what.
     delay : Second
         Time between programming and read-out [s].
     seed : str
@@ -204,6 +239,7 @@ class ProgrammedChip:
     network: SpikingNetwork
     chip: Chip
     layers: tuple[ProgrammedLayer, ...]
+    mapping: Mapping
     delay: Second
     seed: str
     index: int = 0
@@ -230,8 +266,9 @@ class ProgrammedChip:
 
     @property
     def cores(self) -> tuple[int, ...]:
-        """Cores that each layer takes."""
-        return tuple(self.chip.cores_for(*layer.weight_shape) for layer in self.layers)
+        """Cores that each layer takes: one for each of its parts, even where parts share one."""
+        parts = self.mapping.parts
+        return tuple(len(parts[layer.name]) for layer in self.network.layers)
 
     @property
     def n_cells(self) -> int:

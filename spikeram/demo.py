@@ -284,9 +284,9 @@ _MEMBRANE = (
 
 def _chip_text(chip: ProgrammedChip) -> str:
     return (
-        f"{chip.n_cells:,} cells on {sum(chip.cores)} cores took {chip.mean_pulses:.2f} write "
-        f"pulses on average, reprogramming included; write-verify gave up {chip.timed_out:.2%}. "
-        f"The picture shows layer {chip.network.layers[1].name}."
+        f"{chip.n_cells:,} cells on {chip.mapping.n_powered} cores took {chip.mean_pulses:.2f} "
+        "write pulses on average, reprogramming included; write-verify gave up "
+        f"{chip.timed_out:.2%}. The picture shows layer {chip.network.layers[1].name}."
     )
 
 

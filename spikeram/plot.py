@@ -6,18 +6,21 @@ shows a returned figure, ``figure.savefig`` writes it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch, Rectangle
 from numpy.typing import ArrayLike
 
 from spikeram import recording
 from spikeram.chip import ProgrammedLayer
+from spikeram.placement import Mapping
 
 MICRO = 1e-6
 _COLOURS = ("#2b6cb0", "#dd6b20", "#2f855a", "#805ad5", "#718096")
@@ -45,7 +48,7 @@ class Curve:
     dashed: bool = False
 
 
-def accuracy(curves: Mapping[str, Curve], *, reference: float | None = None) -> Figure:
+def accuracy(curves: MappingOf[str, Curve], *, reference: float | None = None) -> Figure:
     """Return accuracy over the number of time steps, a line for each network.
 
     Parameters
@@ -194,6 +197,95 @@ def rates(ds: xr.Dataset) -> Figure:
     axes.set_ylabel("neurons")
     axes.legend(frameon=False)
     return figure
+
+
+def chip_map(mapping: Mapping, *, chip: int = 0, axes: Axes | None = None) -> Figure:
+    """Return where the parts of each layer lie on the cores of a chip.
+
+    Word lines run across each core and columns down, so that a part is as high as it has word
+    lines. Cores that are off are grey, and bad lines are drawn in red.
+
+    Parameters
+    ----------
+    mapping : Mapping
+        Where everything lies.
+    chip : int
+        Which chip of the stack.
+    axes : matplotlib Axes, optional
+        Where to draw; by default a figure of its own.
+    """
+    stack = mapping.stack
+    if not 0 <= chip < stack.n_chips:
+        raise ValueError(f"chip_map expects a chip from 0 to {stack.n_chips - 1}, got {chip}.")
+    grid = _core_grid(stack.n_cores)
+    if axes is None:
+        _, axes = _figure(1.8 + 0.8 * grid[1], 0.4 + 0.8 * grid[0])
+    names = [shape.name for shape in mapping.shapes]
+    shades = colormaps["turbo"](np.linspace(0.05, 0.95, len(names)))
+    colours = {name: tuple(shade) for name, shade in zip(names, shades)}
+    for core in range(stack.n_cores):
+        here = (1.12 * stack.columns * (core % grid[1]), 1.12 * stack.rows * (core // grid[1]))
+        _draw_core(axes, mapping, chip * stack.n_cores + core, here, colours)
+    axes.set_xlim(-0.06 * stack.columns, 1.12 * stack.columns * grid[1])
+    axes.set_ylim(1.12 * stack.rows * grid[0], -0.14 * stack.rows)
+    axes.set_aspect("equal")
+    axes.set_axis_off()
+    powered = int(mapping.powered[chip].sum())
+    cores = range(chip * stack.n_cores, (chip + 1) * stack.n_cores)
+    here_too = {part.layer for part in mapping.placements if part.core in cores}
+    axes.legend(
+        handles=[Patch(color=colours[name], label=name) for name in names if name in here_too],
+        loc="upper left",
+        bbox_to_anchor=(1.0, 1.0),
+        fontsize=7,
+        frameon=False,
+    )
+    axes.set_title(f"{stack.chip}, chip {chip}: {powered} of {stack.n_cores} cores on", loc="left")
+    figure = axes.get_figure(root=True)
+    if not isinstance(figure, Figure):
+        raise ValueError("chip_map expects axes of a figure.")
+    return figure
+
+
+def _core_grid(n_cores: int) -> tuple[int, int]:
+    """Return rows and columns in which cores are drawn: 8 x 6 for the published chip's 48."""
+    columns = next(n for n in range(int(n_cores**0.5), 0, -1) if n_cores % n == 0)
+    if columns == 1:
+        columns = int(np.ceil(n_cores**0.5))
+    return -(-n_cores // columns), columns
+
+
+def _draw_core(
+    axes: Axes,
+    mapping: Mapping,
+    core: int,
+    corner: tuple[float, float],
+    colours: MappingOf[str, tuple[float, ...]],
+) -> None:
+    stack, (x, y) = mapping.stack, corner
+    on = mapping.powered.ravel()[core]
+    face = "white" if on else "0.9"
+    box = Rectangle(corner, stack.columns, stack.rows, facecolor=face, edgecolor="0.4", lw=0.6)
+    axes.add_patch(box)
+    axes.text(x, y - 0.02 * stack.rows, str(core % stack.n_cores), fontsize=6, color="0.4")
+    for part in mapping.placements:
+        if part.core != core:
+            continue
+        rows, columns = mapping.word_lines(part), mapping.columns(part)
+        axes.add_patch(
+            Rectangle(
+                (x + columns[0], y + rows[0]),
+                columns[-1] - columns[0] + 1,
+                rows[-1] - rows[0] + 1,
+                facecolor=colours[part.layer],
+                edgecolor="white",
+                lw=0.5,
+            )
+        )
+    for row in np.asarray(stack.bad_rows.get(core, ())):
+        axes.plot([x, x + stack.columns], [y + row + 0.5] * 2, color="#e53e3e", lw=0.6)
+    for column in np.asarray(stack.bad_columns.get(core, ())):
+        axes.plot([x + column + 0.5] * 2, [y, y + stack.rows], color="#e53e3e", lw=0.6)
 
 
 def _figure(width: float, height: float) -> tuple[Figure, Axes]:

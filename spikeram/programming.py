@@ -1,50 +1,35 @@
 r"""program: from a spiking network to a chip that holds it.
 
-Each layer's matrix, weighted by the worth of its input spikes, :math:`W_{ij}\,\theta_i^{l-1}`,
-gets its biases as always-on rows at the bottom and is mapped column by column to the whole
-conductance window. One unit of activation is then worth
+Each layer's matrix, its biases as always-on rows at the bottom (`spikeram.matrix`), gets its cores
+(`spikeram.mapping`) and is mapped column by column to the whole conductance window. One unit of
+activation is then worth
 
 .. math:: u_j = \frac{C_s}{C_i}\,V_{read}\,
           \frac{g_{max} - g_{min}}{w_{max,j}\sum_i (G^+_{ij}+G^-_{ij})}
 
 volts on column :math:`j`, with the target conductances in the sum. Where several pairs hold a
-weight their rows lie side by side; the sum, and :math:`u_j`, are those of one of them.
-
-A chip's `full_scale` says what :math:`w_{max,j}` is: the largest magnitude in the column, that in
-the whole layer, or the value of least squares. The latter lets some weights saturate, so that
-the others use more of the window and errors of the cells, of standard deviation
-:math:`\sigma(G)`, weigh less. With rows of equal power it minimises
-
-.. math:: \sum_i \left[\max(|W_{ij}| - w_{max,j},\ 0)^2 + \frac{\sigma^2(G^+_{ij})
-          + \sigma^2(G^-_{ij})}{k\,(g_{max} - g_{min})^2}\,w_{max,j}^2\right]
-
-for k pairs per weight. Biases never saturate.
+weight their rows lie side by side; the sum, and :math:`u_j`, are those of one of them. Where a
+matrix is cut makes no difference to ideal partial sums; random numbers are addressed by layer, so
+that where it lies makes none to its cells.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from spikeram import registry
 from spikeram.chip import Chip, ProgrammedChip, ProgrammedLayer
 from spikeram.crossbar import Crossbar, conductance_from_weight
-from spikeram.errors import CapacityError
+from spikeram.mapping import check_mapping, shapes_of
+from spikeram.matrix import Matrix, layer_matrix
 from spikeram.network import Layer, SpikingNetwork
+from spikeram.packing import map_shapes
+from spikeram.placement import Mapping
 from spikeram.seeds import Seed
 from spikeram.units import Quantity, Second, as_si
 from spikeram.write_verify import write_and_relax
-
-MAX_BIAS_ROWS = 8
-"""Most always-on row pairs of one layer; the published chip used one to six."""
-
-BIAS_QUANTILE = 0.9
-"""Share of a layer's columns whose biases fit the window of their weights."""
-
-SCALES = np.linspace(1.0, 0.2, 33)
-"""Shares of a column's largest weight that least squares chooses from."""
 
 
 def program(
@@ -55,6 +40,7 @@ def program(
     seed: Seed,
     index: int = 0,
     rounds: int | None = None,
+    mapping: Mapping | None = None,
 ) -> ProgrammedChip:
     """Return `network` written to a chip, as it is `delay` later.
 
@@ -73,6 +59,9 @@ def program(
     rounds : int, optional
         Rounds of iterative programming: cells that left the window are written again. By
         default as many as the chip takes.
+    mapping : Mapping, optional
+        Which cores hold what, from `spikeram.mapping.map_network` for the same network, chip and
+        delay. By default whole cores of one chip, merged only where it would not fit otherwise.
 
     Raises
     ------
@@ -89,78 +78,41 @@ def program(
         raise TypeError(f"chip expects a Chip or the name of one, got {type(chip).__name__}.")
     time = as_si(delay, "s", "delay")
     n_rounds = chosen.rounds if rounds is None else rounds
-    matrices = [_matrix(network, n, chosen, time) for n in range(len(network.layers))]
-    _check_capacity(matrices, chosen)
+    matrices = [layer_matrix(network, n, chosen, time) for n in range(len(network.layers))]
+    shapes = shapes_of(network, chosen, matrices)
+    if mapping is None:
+        mapping = map_shapes(shapes, chosen.stack())
+    check_mapping(mapping, shapes, chosen)
     layers = tuple(
         _program_layer(
-            layer, matrix, chosen, delay=time, seed=seed, address=(index, n), rounds=n_rounds
+            layer,
+            matrix,
+            chosen,
+            pairs_per_core=mapping.height(layer.name),
+            delay=time,
+            seed=seed,
+            address=(index, n),
+            rounds=n_rounds,
         )
         for n, (layer, matrix) in enumerate(zip(network.layers, matrices))
     )
     return ProgrammedChip(
-        network=network, chip=chosen, layers=layers, delay=time, seed=str(seed), index=index
+        network=network,
+        chip=chosen,
+        layers=layers,
+        mapping=mapping,
+        delay=time,
+        seed=str(seed),
+        index=index,
     )
-
-
-@dataclass(frozen=True, eq=False)
-class _Matrix:
-    """A layer's weights with always-on rows at the bottom, in units of activation per spike."""
-
-    weight: NDArray[np.float64]
-    w_max: NDArray[np.float64]
-    n_bias: int
-
-
-def _matrix(network: SpikingNetwork, n: int, chip: Chip, delay: Second) -> _Matrix:
-    layer = network.layers[n]
-    weight = layer.row_weight(network.worth(n))
-    top = _full_scale(weight, chip, delay)
-    # So many rows that a bias needs no larger a window than its column's weights. Columns of
-    # silent neurons have hardly any weight: they do not count, unless all share one window.
-    counted = 1.0 if chip.full_scale == "layer" else BIAS_QUANTILE
-    share = float(np.quantile(np.abs(layer.bias) / np.where(top > 0, top, 1.0), counted))
-    n_bias = min(max(1, int(np.ceil(share))), MAX_BIAS_ROWS)
-    each = layer.bias / n_bias
-    w_max = np.maximum(top, np.abs(each))
-    if chip.full_scale == "layer":
-        w_max = np.full_like(w_max, w_max.max())
-    return _Matrix(
-        weight=np.vstack([weight, np.tile(each, (n_bias, 1))]),
-        w_max=np.where(w_max > 0, w_max, 1.0),
-        n_bias=n_bias,
-    )
-
-
-def _full_scale(weight: NDArray[np.float64], chip: Chip, delay: Second) -> NDArray[np.float64]:
-    """Return the weight of each column that takes the end of the window; 0 without weights."""
-    largest: NDArray[np.float64] = np.abs(weight).max(axis=0)
-    if chip.full_scale == "layer":
-        return np.full_like(largest, largest.max())
-    if chip.full_scale == "column":
-        return largest
-    errors = [_mapping_error(weight, share * largest, chip, delay) for share in SCALES]
-    least: NDArray[np.float64] = SCALES[np.argmin(errors, axis=0)] * largest
-    return least
-
-
-def _mapping_error(
-    weight: NDArray[np.float64], w_max: NDArray[np.float64], chip: Chip, delay: Second
-) -> NDArray[np.float64]:
-    """Return the squared error of each column's weights expected at a delay."""
-    saturated = np.maximum(np.abs(weight) - w_max, 0.0)
-    above_zero = np.where(w_max > 0, w_max, 1.0)
-    target = conductance_from_weight(weight, g_min=chip.g_min, g_max=chip.g_max, w_max=above_zero)
-    variance = np.sum(chip.device.deviation(target, delay) ** 2, axis=0) / chip.pairs_per_weight
-    noise = variance * (w_max / (chip.g_max - chip.g_min)) ** 2
-    error: NDArray[np.float64] = np.sum(saturated**2 + noise, axis=0)
-    return error
 
 
 def _program_layer(
     layer: Layer,
-    matrix: _Matrix,
+    matrix: Matrix,
     chip: Chip,
     *,
+    pairs_per_core: int,
     delay: Second,
     seed: Seed,
     address: tuple[int, int],
@@ -187,7 +139,7 @@ def _program_layer(
             conductance=written.conductance,
             neuron=replace(chip.neuron, spikes=layer.spikes),
             v_read=chip.v_read,
-            pairs_per_core=chip.pairs,
+            pairs_per_core=pairs_per_core,
         ),
         target=target,
         written=written.programmed,
@@ -199,13 +151,3 @@ def _program_layer(
         offset=np.zeros(layer.n_columns),
         pairs_per_weight=chip.pairs_per_weight,
     )
-
-
-def _check_capacity(matrices: list[_Matrix], chip: Chip) -> None:
-    needed = sum(chip.cores_for(*matrix.weight.shape) for matrix in matrices)
-    if needed > chip.n_cores:
-        fewer = "fewer pairs_per_weight, " if chip.pairs_per_weight > 1 else ""
-        raise CapacityError(
-            f"The network needs {needed} cores, but chip {chip.name!r} has {chip.n_cores}. "
-            f"Use a smaller network, {fewer}or a Chip with n_cores={needed} or larger cores."
-        )

@@ -39,11 +39,11 @@ class Commands(click.Group):
             raise SystemExit(INTERRUPTED) from None
 
 
-def with_suffix(path: Path, *suffixes: str) -> Path:
+def with_suffix(path: Path, *suffixes: str, option: str = "--output") -> Path:
     """Return the name of an output file, or say how it must end."""
     if path.suffix not in suffixes:
         ends = " or ".join(suffixes)
-        raise ValueError(f"--output expects a name that ends in {ends}, got {path}.")
+        raise ValueError(f"{option} expects a name that ends in {ends}, got {path}.")
     return path
 
 

@@ -187,7 +187,7 @@ def _programmed(network: SpikingNetwork, chip: Chip, delay: str, seed: int, inde
     with status(f"Programming {chip.name}"):
         programmed = program(network, chip=chip, delay=delay, seed=seed, index=index)
     say(
-        f"Programmed {programmed.n_cells:,} cells on {sum(programmed.cores)} cores: "
+        f"Programmed {programmed.n_cells:,} cells on {programmed.mapping.n_powered} cores: "
         f"{programmed.mean_pulses:.2f} pulses a cell, {programmed.timed_out:.2%} timed out."
     )
     return programmed

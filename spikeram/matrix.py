@@ -1,0 +1,100 @@
+r"""The matrix of a layer as it is programmed: weights, always-on rows for biases, and its window.
+
+Each layer's weights, times the worth of its input spikes, :math:`W_{ij}\,\theta_i^{l-1}`, get its
+biases as always-on rows at the bottom, so many that a bias needs no larger a window than the
+weights. A chip's `full_scale` says what takes the end of the window, :math:`w_{max,j}`: the largest
+magnitude in the column, that in the whole layer, or the value of least squares. The latter lets
+some weights saturate, so that the others use more of the window and errors of the cells, of
+standard deviation :math:`\sigma(G)`, weigh less. With rows of equal power it minimises
+
+.. math:: \sum_i \left[\max(|W_{ij}| - w_{max,j},\ 0)^2 + \frac{\sigma^2(G^+_{ij})
+          + \sigma^2(G^-_{ij})}{k\,(g_{max} - g_{min})^2}\,w_{max,j}^2\right]
+
+for k pairs per weight. Biases never saturate.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikeram.chip import Chip
+from spikeram.crossbar import conductance_from_weight
+from spikeram.network import SpikingNetwork
+from spikeram.units import Second
+
+MAX_BIAS_ROWS = 8
+"""Most always-on row pairs of one layer; the published chip used one to six."""
+
+BIAS_QUANTILE = 0.9
+"""Share of a layer's columns whose biases fit the window of their weights."""
+
+SCALES = np.linspace(1.0, 0.2, 33)
+"""Shares of a column's largest weight that least squares chooses from."""
+
+
+@dataclass(frozen=True, eq=False)
+class Matrix:
+    """A layer's weights with always-on rows at the bottom, in units of activation per spike.
+
+    Parameters
+    ----------
+    weight : ndarray of shape (row, column)
+        Weights of fully driven rows, those of the biases last.
+    w_max : ndarray of shape (column,)
+        Weight that takes the end of the window.
+    n_bias : int
+        Always-on rows.
+    """
+
+    weight: NDArray[np.float64]
+    w_max: NDArray[np.float64]
+    n_bias: int
+
+
+def layer_matrix(network: SpikingNetwork, n: int, chip: Chip, delay: Second) -> Matrix:
+    """Return the matrix of layer `n` for a chip that is read at a delay."""
+    layer = network.layers[n]
+    weight = layer.row_weight(network.worth(n))
+    top = _full_scale(weight, chip, delay)
+    # So many rows that a bias needs no larger a window than its column's weights. Columns of
+    # silent neurons have hardly any weight: they do not count, unless all share one window.
+    counted = 1.0 if chip.full_scale == "layer" else BIAS_QUANTILE
+    share = float(np.quantile(np.abs(layer.bias) / np.where(top > 0, top, 1.0), counted))
+    n_bias = min(max(1, int(np.ceil(share))), MAX_BIAS_ROWS)
+    each = layer.bias / n_bias
+    w_max = np.maximum(top, np.abs(each))
+    if chip.full_scale == "layer":
+        w_max = np.full_like(w_max, w_max.max())
+    return Matrix(
+        weight=np.vstack([weight, np.tile(each, (n_bias, 1))]),
+        w_max=np.where(w_max > 0, w_max, 1.0),
+        n_bias=n_bias,
+    )
+
+
+def _full_scale(weight: NDArray[np.float64], chip: Chip, delay: Second) -> NDArray[np.float64]:
+    """Return the weight of each column that takes the end of the window; 0 without weights."""
+    largest: NDArray[np.float64] = np.abs(weight).max(axis=0)
+    if chip.full_scale == "layer":
+        return np.full_like(largest, largest.max())
+    if chip.full_scale == "column":
+        return largest
+    errors = [_mapping_error(weight, share * largest, chip, delay) for share in SCALES]
+    least: NDArray[np.float64] = SCALES[np.argmin(errors, axis=0)] * largest
+    return least
+
+
+def _mapping_error(
+    weight: NDArray[np.float64], w_max: NDArray[np.float64], chip: Chip, delay: Second
+) -> NDArray[np.float64]:
+    """Return the squared error of each column's weights expected at a delay."""
+    saturated = np.maximum(np.abs(weight) - w_max, 0.0)
+    above_zero = np.where(w_max > 0, w_max, 1.0)
+    target = conductance_from_weight(weight, g_min=chip.g_min, g_max=chip.g_max, w_max=above_zero)
+    variance = np.sum(chip.device.deviation(target, delay) ** 2, axis=0) / chip.pairs_per_weight
+    noise = variance * (w_max / (chip.g_max - chip.g_min)) ** 2
+    error: NDArray[np.float64] = np.sum(saturated**2 + noise, axis=0)
+    return error
