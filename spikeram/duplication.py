@@ -47,7 +47,7 @@ def duplicate(network: SpikingNetwork, name: str, copies: int) -> SpikingNetwork
         raise ValueError(f"duplicate expects a number of copies >= 1, got {copies!r}.")
     if copies == 1:
         return network
-    shares = _shares(_ties(network, layer), copies, name)
+    shares = _shares(_ties(network, layer), gather, copies, name)
     moved: dict[str, _Parts] = {}
     nodes: list[Node] = []
     for node in network.nodes:
@@ -109,8 +109,10 @@ def _ties(network: SpikingNetwork, layer: Layer) -> NDArray[np.int64]:
     return group
 
 
-def _shares(group: NDArray[np.int64], copies: int, name: str) -> list[NDArray[np.int64]]:
-    """Return the positions of each copy: whole groups, in order, as equal as they allow."""
+def _shares(
+    group: NDArray[np.int64], gather: Gather, copies: int, name: str
+) -> list[NDArray[np.int64]]:
+    """Return the positions of each copy: whole groups, as equal as they allow."""
     _, first, which, sizes = np.unique(
         group, return_index=True, return_inverse=True, return_counts=True
     )
@@ -121,12 +123,30 @@ def _shares(group: NDArray[np.int64], copies: int, name: str) -> list[NDArray[np
         )
     in_order = np.argsort(first)
     before = np.cumsum(sizes[in_order]) - sizes[in_order]
-    copy_of = np.empty(first.size, np.int64)
-    copy_of[in_order] = before * copies // group.size
-    if np.unique(copy_of).size < copies:
-        # Groups of very unequal sizes: as many groups for each copy instead.
-        copy_of[in_order] = np.arange(first.size) * copies // first.size
-    return [np.flatnonzero(copy_of[which] == copy) for copy in range(copies)]
+    number = np.arange(first.size)
+    # Blocks of equal numbers of positions, or of groups; or groups dealt out one by one.
+    for dealt in (before * copies // group.size, number * copies // first.size, number % copies):
+        copy_of = np.empty(first.size, np.int64)
+        copy_of[in_order] = dealt
+        shares = [np.flatnonzero(copy_of[which] == copy) for copy in range(copies)]
+        if all(share.size and _drives_the_same_rows(gather, share) for share in shares):
+            return shares
+    raise ValueError(
+        f"duplicate cannot share the positions of layer {name!r} out to {copies} copies: padding "
+        "would leave some with rows that nothing drives. Use fewer copies."
+    )
+
+
+def _drives_the_same_rows(gather: Gather, positions: NDArray[np.int64]) -> bool:
+    """Return whether some positions drive all rows that are driven at all.
+
+    A row that sees padding alone stands for nothing, and a copy with such a row would be another
+    matrix.
+    """
+    at_some, at_all = (
+        np.any(index >= 0, axis=(0, 2)) for index in (gather.index[positions], gather.index)
+    )
+    return bool(np.all(at_some == at_all))
 
 
 def _copy(
