@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,8 @@ from spikeram.conversion.graph import Graph, Node
 from spikeram.conversion.importers import graph_of
 from spikeram.conversion.lowering import lower, refused
 from spikeram.conversion.trained import TrainedLayer, TrainedNetwork
+from spikeram.packing import cores_needed
+from spikeram.placement import MatrixShape
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,12 +84,15 @@ class Inspection:
         Name of the chip that cores are counted on.
     n_cores : int
         Cores that it has.
+    merged : int
+        Cores that the crossbars take at least, where small ones share a core.
     """
 
     operations: tuple[OperationRow, ...]
     crossbars: tuple[CrossbarRow, ...]
     chip: str
     n_cores: int
+    merged: int
 
     @property
     def supported(self) -> bool:
@@ -139,6 +145,7 @@ def inspect(
         crossbars=tuple(_crossbar(layer, chosen) for layer in layers),
         chip=chosen.name,
         n_cores=chosen.n_cores,
+        merged=cores_needed(_shapes(layers, chosen), chosen.stack()) if layers else 0,
     )
 
 
@@ -161,6 +168,20 @@ def _operations(
 
 def _kind(node: Node) -> str:
     return node.op.kind if isinstance(node.op, ops.Unsupported) else type(node.op).__name__
+
+
+def _shapes(layers: Sequence[TrainedLayer], chip: Chip) -> list[MatrixShape]:
+    """Return what a chip has to hold, with one row for the biases of each layer."""
+    in_turn = any(layer.n_positions > 1 for layer in layers)
+    return [
+        MatrixShape(
+            name=layer.name,
+            n_pairs=(layer.weight.shape[0] + 1) * chip.pairs_per_weight,
+            n_columns=layer.weight.shape[1],
+            stage=n if in_turn else 0,
+        )
+        for n, layer in enumerate(layers)
+    ]
 
 
 def _crossbar(layer: TrainedLayer, chip: Chip) -> CrossbarRow:

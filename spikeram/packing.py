@@ -103,6 +103,23 @@ def map_shapes(
     raise _too_large(shapes, stack, rules)
 
 
+def cores_needed(
+    shapes: Sequence[MatrixShape], stack: Stack, rules: MappingRules = DEFAULT_RULES
+) -> int:
+    """Return how many flawless cores matrices take at least, merged unless the rules forbid it.
+
+    Parameters
+    ----------
+    shapes : sequence of MatrixShape
+        What would be placed.
+    stack : Stack
+        Size of cores, and how many a chip has; of such chips there are as many as it takes.
+    rules : MappingRules
+        How to cut and pack.
+    """
+    return _needed(shapes, stack, rules)[0]
+
+
 @dataclass(frozen=True, eq=False)
 class _Part:
     """A part of a matrix, before it has a place."""
@@ -289,15 +306,20 @@ def _emptiest(cores: Sequence[_Core], part: _Part) -> _Core | None:
     return min(fitting, key=lambda core: core.n_cells, default=None)
 
 
-def _too_large(shapes: Sequence[MatrixShape], stack: Stack, rules: MappingRules) -> CapacityError:
-    """Return the error that says by how much matrices do not fit, and what would help."""
+def _needed(shapes: Sequence[MatrixShape], stack: Stack, rules: MappingRules) -> tuple[int, int]:
+    """Return the flawless cores and the chips that matrices take."""
     whole = (stack.rows // 2, stack.columns)
     parts = [part for shape in shapes for part in _cut(shape, whole, rules)]
     # Each chip takes at least one part.
     ample = replace(stack, n_chips=len(parts), bad_rows={}, bad_columns={})
     placed = _over_chips(parts, ample, "never" if rules.merge == "never" else "always") or []
-    needed = len({part.core for part in placed})
     n_chips = 1 + max(part.core for part in placed) // stack.n_cores
+    return len({part.core for part in placed}), n_chips
+
+
+def _too_large(shapes: Sequence[MatrixShape], stack: Stack, rules: MappingRules) -> CapacityError:
+    """Return the error that says by how much matrices do not fit, and what would help."""
+    needed, n_chips = _needed(shapes, stack, rules)
     have = stack.n_chips * stack.n_cores
     one = stack.n_chips == 1
     owner = f"chip {stack.chip!r} has" if one else f"{stack.n_chips} chips {stack.chip!r} have"

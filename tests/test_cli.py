@@ -12,8 +12,9 @@ import pytest
 from click.testing import CliRunner
 
 from spikeram import cli, recording, simulation
+from spikeram.conversion import convert
 
-from networks import inputs, single, trained
+from networks import convolutional, inputs, single, trained
 
 
 @pytest.fixture
@@ -174,6 +175,12 @@ IDEAL = (*RUN, "--chip", "none")
             ("stats", "none.nc", "--confidence", "0.9", "--margin", "1"),
             "--confidence and --margin are two ways to be sure",
         ),
+        (("map", "network.npz", "--chip", "neuram"), "Did you mean 'neurram'"),
+        (("map", "network.npz", "--picture", "a.txt"), "--picture expects a name that ends in"),
+        (("map", "network.npz", "--picture", "none/a.png"), "There is no folder none to save a"),
+        (("map", "network.npz", "--duplicate", "2"), "--duplicate expects LAYER=N, got '2'."),
+        (("map", "network.npz", "--duplicate", "a=2"), "(there is none), got 'a'."),
+        (("map", "trained.npz"), "expects the format 'spikeram-network'"),
         (("runn",), "No such command 'runn'"),
     ],
 )
@@ -409,3 +416,25 @@ def test_a_run_on_several_pairs_for_each_weight_takes_as_many_cells(folder):
     ]
     assert cells[1] == 3 * cells[0]
     assert json.loads(recording.load("run.nc").attrs["provenance"])["pairs_per_weight"] == 3
+
+
+def test_a_map_shows_where_each_layer_lies(folder):
+    converted(folder)
+    printed = " ".join(call("map", "network.npz", "--picture", "chip.png").output.split())
+    # With one pair for biases: 7 x 8, 9 x 5 and 6 x 3 pairs of cells.
+    assert f"{2 * (7 * 8 + 9 * 5 + 6 * 3)} cells in 3 parts on 3 of 48 cores" in printed
+    assert (folder / "chip.png").read_bytes().startswith(b"\x89PNG")
+    assert "3 parts on 1 of 48 cores" in " ".join(
+        call("map", "network.npz", "--merge", "always").output.split()
+    )
+
+
+def test_a_map_of_several_chips_tells_what_travels_between_them(folder):
+    network = convert(convolutional(), inputs(0, 40, 84), steps=8)
+    network.save(folder / "conv.npz")
+    printed = call("map", "conv.npz", "--chips", "2", "--duplicate", "conv_1=4", "--max-pairs", "9")
+    words = " ".join(printed.output.split())
+    # The first layer's 19 pairs in three segments, four times; 17 in two, 13 in two.
+    assert "16 parts on 16 of 96 cores" in words
+    assert "At most 0 bytes travel between chips in the 8 steps." in words
+    assert "conv_1.3" in words

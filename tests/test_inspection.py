@@ -49,6 +49,11 @@ def test_cores_are_counted_as_the_mapping_cuts():
     assert [row.cores for row in wide.crossbars] == [9, 5]
 
 
+def test_small_crossbars_can_share_a_core():
+    found = inspect(trained(sizes=(6, 20, 12, 3)))
+    assert (found.cores, found.merged) == (3, 1)
+
+
 def test_what_cannot_be_converted_is_marked_in_its_place_and_nothing_is_raised():
     bad = chain([CONV, ops.Unsupported("Sigmoid", "train with ReLU"), ops.Flatten()], (2, 6, 6))
     found = inspect(bad)

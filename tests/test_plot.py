@@ -8,6 +8,8 @@ import pytest
 
 from spikeram import plot
 from spikeram.conversion import convert
+from spikeram.packing import map_shapes
+from spikeram.placement import MatrixShape, Stack
 from spikeram.programming import program
 from spikeram.report import Section, Table, write, write_report
 from spikeram.simulation import membrane, simulate
@@ -63,6 +65,44 @@ def test_accuracy_curves_are_drawn_in_percent():
     curve = plot.Curve(steps=[1, 2, 4], mean=[0.5, 0.7, 0.9], low=[0.4] * 3, high=[0.95] * 3)
     axes = drawn(plot.accuracy({"a": curve}, reference=0.97))
     np.testing.assert_allclose(axes.lines[1].get_ydata(), [50, 70, 90])
+
+
+def parts_drawn(axes):
+    """Return the rectangles that are neither cores nor entries of the legend."""
+    patches = [patch for patch in axes.patches if patch.get_linewidth() == 0.5]
+    return {(p.get_x(), p.get_y(), p.get_width(), p.get_height()) for p in patches}
+
+
+def test_the_chip_map_draws_every_part_where_it_lies():
+    stack = Stack(n_cores=2, rows=64, columns=32)
+    mapping = map_shapes([MatrixShape(name="a", n_pairs=40, n_columns=10)], stack)
+    axes = drawn(plot.chip_map(mapping))
+    # The second core stands beside the first.
+    assert parts_drawn(axes) == {(0, 0, 10, 40), (1.12 * 32, 0, 10, 40)}
+
+
+def test_the_chip_map_has_a_core_for_each_and_marks_those_that_are_off():
+    axes = drawn(plot.chip_map(CHIP.mapping))
+    cores = [patch for patch in axes.patches if patch.get_linewidth() == 0.6]
+    assert len(cores) == 48
+    off = [patch for patch in cores if patch.get_facecolor()[0] == 0.9]
+    assert len(off) == 48 - CHIP.mapping.n_powered == 45
+    # 8 x 6, as on the published chip.
+    assert len({patch.get_x() for patch in cores}) == 6
+
+
+def test_the_chip_map_marks_bad_lines_and_spans_them():
+    stack = Stack(n_cores=1, rows=32, columns=16, bad_rows={0: [1, 20]}, bad_columns={0: [2]})
+    mapping = map_shapes([MatrixShape(name="a", n_pairs=4, n_columns=4)], stack)
+    axes = drawn(plot.chip_map(mapping))
+    assert [line.get_ydata()[0] for line in axes.lines[:2]] == [1.5, 20.5]
+    assert len(axes.lines) == 3
+    assert parts_drawn(axes) == {(0, 0, 5, 9)}
+
+
+def test_a_chip_map_of_another_chip_than_there_are_is_refused():
+    with pytest.raises(ValueError, match="expects a chip from 0 to 0, got 1"):
+        plot.chip_map(CHIP.mapping, chip=1)
 
 
 def test_a_report_escapes_what_it_shows(tmp_path):

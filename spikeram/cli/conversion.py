@@ -65,7 +65,8 @@ def inspect(model: Path, input_shape: tuple[int, ...] | None, chip: str) -> None
     show(Table(header, rows), "crossbars", text_columns=2)
     say(
         f"{found.cells:,} cells with one pair of rows for biases; {found.cores} cores of the "
-        f"{found.n_cores} of {found.chip}, each layer on cores of its own."
+        f"{found.n_cores} of {found.chip}, each layer on cores of its own, {found.merged} where "
+        "small ones share a core."
     )
 
 

@@ -41,13 +41,14 @@ def map_command(
     """Show which cores of a chip hold which part of a spiking NETWORK."""
     from spikeram import registry
     from spikeram.duplication import duplicate
+    from spikeram.files import check_output, replacing
     from spikeram.mapping import map_network
     from spikeram.network import SpikingNetwork
     from spikeram.packing import MappingRules
     from spikeram.traffic import traffic
 
     if picture is not None:
-        with_suffix(picture, ".png", ".svg", ".pdf", option="--picture")
+        check_output(with_suffix(picture, ".png", ".svg", ".pdf", option="--picture"))
     model = SpikingNetwork.load(network)
     for told in copies:
         name, _, number = told.rpartition("=")
@@ -71,7 +72,8 @@ def map_command(
     if picture is not None:
         from spikeram import plot
 
-        plot.chip_map(mapping).savefig(picture, dpi=150)
+        with replacing(picture) as scratch:
+            plot.chip_map(mapping).savefig(scratch, format=picture.suffix[1:], dpi=150)
         say(f"Wrote {picture}.")
 
 
