@@ -228,6 +228,11 @@ def test_the_resnet_20_has_the_published_number_of_parameters():
     assert round(sum(p.numel() for p in resnet20.resnet20().parameters()), -4) == 270_000
 
 
+def test_the_resnet_20_has_too_many_matrices_for_a_core_each_and_fits_where_small_ones_share():
+    found = inspect(resnet20.resnet20().eval(), input_shape=(3, 32, 32))
+    assert found.cores == 61 > found.n_cores >= found.merged == 11
+
+
 def test_weights_of_our_resnet_20_load_into_the_published_layout():
     ours = randomised(cifar10_training.resnet20())
     published = resnet20.resnet20().eval()
