@@ -10,15 +10,15 @@ import click
 import numpy as np
 
 from spikeram import plot
-from spikeram.models import chips, shapes
-from spikeram.packing import MappingRules, cores_needed, map_shapes
-from spikeram.placement import MatrixShape
+from spikeram.models import chips, papers
+from spikeram.packing import MappingRules, cores_needed, map_footprints
+from spikeram.placement import Footprint
 
 NETWORKS = {
-    "MNIST CNN": (shapes.mnist_cnn, shapes.MAX_INPUTS, "46,664", "16", "11"),
-    "ResNet-20": (shapes.resnet20, shapes.MAX_INPUTS, "553,524", "66", "48"),
-    "LSTM": (shapes.lstm, None, "570,048", "36", "36"),
-    "RBM": (shapes.rbm, shapes.MAX_INPUTS, "401,760", "16", "16"),
+    "MNIST CNN": (papers.mnist_cnn, papers.MAX_INPUTS, "46,664", "16", "11"),
+    "ResNet-20": (papers.resnet20, papers.MAX_INPUTS, "553,524", "66", "48"),
+    "LSTM": (papers.lstm, None, "570,048", "36", "36"),
+    "RBM": (papers.rbm, papers.MAX_INPUTS, "401,760", "16", "16"),
 }
 
 
@@ -29,7 +29,7 @@ def published() -> None:
     print("|---|---|---|---|---|---|")
     for name, (make, limit, *known) in NETWORKS.items():
         rules = MappingRules(max_pairs=limit)
-        mapping = map_shapes(make(), stack, rules)
+        mapping = map_footprints(make(), stack, rules)
         share = mapping.utilisation().values[mapping.powered]
         fewest = cores_needed(make(), stack, rules)
         print(
@@ -41,11 +41,9 @@ def published() -> None:
 
 def large(n_layers: int, width: int) -> None:
     """Print what placing many square matrices takes."""
-    layers = [
-        MatrixShape(name=f"layer_{n}", n_pairs=width, n_columns=width) for n in range(n_layers)
-    ]
+    layers = [Footprint(name=f"layer_{n}", n_pairs=width, n_columns=width) for n in range(n_layers)]
     start = time.process_time()
-    mapping = map_shapes(layers, chips.neurram().stack(10_000))
+    mapping = map_footprints(layers, chips.neurram().stack(10_000))
     elapsed = time.process_time() - start
     print(
         f"{n_layers * width**2 / 1e9:.2f} billion weights: {len(mapping.placements):,} parts on "
@@ -64,7 +62,9 @@ def main(picture: Path | None) -> None:
         bad = {core: rng.choice(256, rng.integers(0, 6), replace=False) for core in range(48)}
         bad[7] = rng.choice(256, 19, replace=False)
         stack = chips.neurram().stack(bad_rows=bad, bad_columns={12: [3, 40]})
-        mapping = map_shapes(shapes.resnet20(), stack, MappingRules(max_pairs=shapes.MAX_INPUTS))
+        mapping = map_footprints(
+            papers.resnet20(), stack, MappingRules(max_pairs=papers.MAX_INPUTS)
+        )
         plot.chip_map(mapping).savefig(picture, dpi=80)
 
 

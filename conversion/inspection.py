@@ -14,7 +14,7 @@ from spikeram.conversion.importers import graph_of
 from spikeram.conversion.lowering import lower, refused
 from spikeram.conversion.trained import TrainedLayer, TrainedNetwork
 from spikeram.packing import cores_needed
-from spikeram.placement import MatrixShape
+from spikeram.placement import Footprint
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +85,7 @@ class Inspection:
     n_cores : int
         Cores that it has.
     merged : int
-        Cores that the crossbars take at least, where small ones share a core.
+        Cores that the crossbars take where small ones share a core.
     """
 
     operations: tuple[OperationRow, ...]
@@ -145,7 +145,7 @@ def inspect(
         crossbars=tuple(_crossbar(layer, chosen) for layer in layers),
         chip=chosen.name,
         n_cores=chosen.n_cores,
-        merged=cores_needed(_shapes(layers, chosen), chosen.stack()) if layers else 0,
+        merged=cores_needed(_footprints(layers, chosen), chosen.stack()) if layers else 0,
     )
 
 
@@ -170,11 +170,11 @@ def _kind(node: Node) -> str:
     return node.op.kind if isinstance(node.op, ops.Unsupported) else type(node.op).__name__
 
 
-def _shapes(layers: Sequence[TrainedLayer], chip: Chip) -> list[MatrixShape]:
+def _footprints(layers: Sequence[TrainedLayer], chip: Chip) -> list[Footprint]:
     """Return what a chip has to hold, with one row for the biases of each layer."""
     in_turn = any(layer.n_positions > 1 for layer in layers)
     return [
-        MatrixShape(
+        Footprint(
             name=layer.name,
             n_pairs=(layer.weight.shape[0] + 1) * chip.pairs_per_weight,
             n_columns=layer.weight.shape[1],

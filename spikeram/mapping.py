@@ -1,7 +1,7 @@
 """map_network: which cores of which chip hold which part of which layer.
 
-The path is ``network -> shapes -> Mapping``: `shapes_of` reads the sizes off a network, and
-`spikeram.packing.map_shapes` needs nothing else, so that networks of any size can be planned
+The path is ``network -> footprints -> Mapping``: `footprints_of` reads the sizes off a network, and
+`spikeram.packing.map_footprints` needs nothing else, so that networks of any size can be planned
 without their weights.
 
 *Stages.* The fully connected layers of a network without convolutions work at the same time, each
@@ -17,8 +17,8 @@ from spikeram import registry
 from spikeram.chip import Chip
 from spikeram.matrix import Matrix, layer_matrix
 from spikeram.network import SpikingNetwork
-from spikeram.packing import DEFAULT_RULES, MappingRules, map_shapes
-from spikeram.placement import Mapping, MatrixShape, Stack
+from spikeram.packing import DEFAULT_RULES, MappingRules, map_footprints
+from spikeram.placement import Footprint, Mapping, Stack
 from spikeram.pool import MaxPool
 from spikeram.traffic import check_traffic
 from spikeram.units import Quantity, as_si
@@ -64,23 +64,23 @@ def map_network(
         raise TypeError(f"chip expects a Chip or the name of one, got {type(chip).__name__}.")
     time = as_si(delay, "s", "delay")
     matrices = [layer_matrix(network, n, chosen, time) for n in range(len(network.layers))]
-    shapes = shapes_of(network, chosen, matrices)
-    mapping = map_shapes(shapes, chosen.stack() if stack is None else stack, rules)
-    check_mapping(mapping, shapes, chosen)
+    footprints = footprints_of(network, chosen, matrices)
+    mapping = map_footprints(footprints, chosen.stack() if stack is None else stack, rules)
+    check_mapping(mapping, footprints, chosen)
     if network.steps is not None:
         check_traffic(mapping, steps=network.steps)
     return mapping
 
 
-def shapes_of(
+def footprints_of(
     network: SpikingNetwork, chip: Chip, matrices: Sequence[Matrix]
-) -> tuple[MatrixShape, ...]:
+) -> tuple[Footprint, ...]:
     """Return what a chip has to hold for a network, given the matrix of each layer."""
     wiring = network.wiring
     starts = wiring.starts(constant_input=False)
     in_turn = any(layer.n_positions > 1 for layer in network.layers)
     return tuple(
-        MatrixShape(
+        Footprint(
             name=layer.name,
             n_pairs=matrix.weight.shape[0] * chip.pairs_per_weight,
             n_columns=layer.n_columns,
@@ -105,7 +105,7 @@ def _origin(network: SpikingNetwork, name: str) -> str:
     return name
 
 
-def check_mapping(mapping: Mapping, shapes: Sequence[MatrixShape], chip: Chip) -> None:
+def check_mapping(mapping: Mapping, footprints: Sequence[Footprint], chip: Chip) -> None:
     """Refuse a mapping that was made for another network or chip."""
     stack = mapping.stack
     if (stack.n_cores, stack.rows, stack.columns) != (chip.n_cores, chip.rows, chip.columns):
@@ -115,8 +115,11 @@ def check_mapping(mapping: Mapping, shapes: Sequence[MatrixShape], chip: Chip) -
             f"{chip.columns}. Map the network with this chip and its own stack: chip.stack(...)."
         )
     made_for, wanted = (
-        [(shape.name, shape.n_pairs, shape.n_columns, shape.copies) for shape in one]
-        for one in (mapping.shapes, shapes)
+        [
+            (footprint.name, footprint.n_pairs, footprint.n_columns, footprint.copies)
+            for footprint in one
+        ]
+        for one in (mapping.footprints, footprints)
     )
     if made_for != wanted:
         there = dict(zip([name for name, *_ in made_for], made_for))

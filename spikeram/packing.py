@@ -1,4 +1,4 @@
-r"""From shapes to a mapping: matrices are cut into parts, and the parts are packed into cores.
+r"""From footprints to a mapping: matrices are cut into parts, and the parts are packed into cores.
 
 *Cutting.* A matrix of n pairs, of which a segment takes at most m, becomes
 :math:`s = \lceil n / m \rceil` segments of :math:`\lceil n / s \rceil` pairs, the last of which
@@ -25,7 +25,7 @@ from itertools import accumulate, takewhile
 from typing import Literal, TypeAlias
 
 from spikeram.errors import CapacityError
-from spikeram.placement import Mapping, MatrixShape, Placement, Span, Stack
+from spikeram.placement import Footprint, Mapping, Placement, Span, Stack
 
 Merge: TypeAlias = Literal["as_needed", "always", "never"]
 
@@ -65,16 +65,16 @@ DEFAULT_RULES = MappingRules()
 """Whole cores, merged where it would not fit otherwise."""
 
 
-def map_shapes(
-    shapes: Sequence[MatrixShape], stack: Stack, rules: MappingRules = DEFAULT_RULES
+def map_footprints(
+    footprints: Sequence[Footprint], stack: Stack, rules: MappingRules = DEFAULT_RULES
 ) -> Mapping:
-    """Return where matrices of given shapes lie on a stack of chips.
+    """Return where matrices of given footprints lie on a stack of chips.
 
     Layers stay in their order: each chip takes as many of them as fit before the next one does.
 
     Parameters
     ----------
-    shapes : sequence of MatrixShape
+    footprints : sequence of Footprint
         What to place, in the order in which it is used.
     stack : Stack
         The cores that there are.
@@ -88,50 +88,50 @@ def map_shapes(
 
     Examples
     --------
-    >>> shapes = [MatrixShape(name="a", n_pairs=300, n_columns=10)]
-    >>> [part.pairs for part in map_shapes(shapes, Stack()).placements]
+    >>> footprints = [Footprint(name="a", n_pairs=300, n_columns=10)]
+    >>> [part.pairs for part in map_footprints(footprints, Stack()).placements]
     [(0, 100), (100, 200), (200, 300)]
     """
-    names = [shape.name for shape in shapes]
+    names = [footprint.name for footprint in footprints]
     if not names or len(set(names)) < len(names):
-        raise ValueError(f"map_shapes expects shapes of different names, got {names}.")
+        raise ValueError(f"map_footprints expects footprints of different names, got {names}.")
     for limits in _limits(stack):
-        parts = [part for shape in shapes for part in _cut(shape, limits, rules)]
+        parts = [part for footprint in footprints for part in _cut(footprint, limits, rules)]
         placed = _place(parts, stack, rules.merge)
         if placed is not None:
-            return Mapping(shapes=tuple(shapes), placements=tuple(placed), stack=stack)
-    raise _too_large(shapes, stack, rules)
+            return Mapping(footprints=tuple(footprints), placements=tuple(placed), stack=stack)
+    raise _too_large(footprints, stack, rules)
 
 
 def cores_needed(
-    shapes: Sequence[MatrixShape], stack: Stack, rules: MappingRules = DEFAULT_RULES
+    footprints: Sequence[Footprint], stack: Stack, rules: MappingRules = DEFAULT_RULES
 ) -> int:
-    """Return how many flawless cores matrices take at least, merged unless the rules forbid it.
+    """Return on how few flawless cores matrices go, merged unless the rules forbid it.
 
     Parameters
     ----------
-    shapes : sequence of MatrixShape
+    footprints : sequence of Footprint
         What would be placed.
     stack : Stack
         Size of cores, and how many a chip has; of such chips there are as many as it takes.
     rules : MappingRules
-        How to cut and pack.
+        How to cut and pack. Parts go where they fit first, the largest before the others.
     """
-    return _needed(shapes, stack, rules)[0]
+    return _needed(footprints, stack, rules)[0]
 
 
 @dataclass(frozen=True, eq=False)
 class _Part:
     """A part of a matrix, before it has a place."""
 
-    shape: MatrixShape
+    footprint: Footprint
     copy: int
     pairs: Span
     columns: Span
 
     @property
     def height(self) -> int:
-        return self.pairs[1] - self.pairs[0] + self.shape.bias_pairs
+        return self.pairs[1] - self.pairs[0] + self.footprint.bias_pairs
 
     @property
     def width(self) -> int:
@@ -154,22 +154,22 @@ class _Core:
     n_cells: int = 0
 
     def fits(self, part: _Part) -> bool:
-        below = self.used_pairs.get(part.shape.stage, 0)
+        below = self.used_pairs.get(part.footprint.stage, 0)
         return below + part.height <= self.pairs and self.used_columns + part.width <= self.columns
 
     def add(self, part: _Part) -> Placement:
-        below = self.used_pairs.get(part.shape.stage, 0)
+        below = self.used_pairs.get(part.footprint.stage, 0)
         placement = Placement(
-            layer=part.shape.name,
+            layer=part.footprint.name,
             copy=part.copy,
             pairs=part.pairs,
             columns=part.columns,
-            bias_pairs=part.shape.bias_pairs,
+            bias_pairs=part.footprint.bias_pairs,
             core=self.number,
             row=2 * below,
             column=self.used_columns,
         )
-        self.used_pairs[part.shape.stage] = below + part.height
+        self.used_pairs[part.footprint.stage] = below + part.height
         self.used_columns += part.width
         self.n_cells += part.n_cells
         return placement
@@ -184,18 +184,18 @@ def _limits(stack: Stack) -> Iterator[tuple[int, int]]:
         yield pairs, min(columns for have, columns in usable if have >= pairs and columns)
 
 
-def _cut(shape: MatrixShape, limits: tuple[int, int], rules: MappingRules) -> list[_Part]:
-    pairs, columns = limits[0] - shape.bias_pairs, limits[1]
+def _cut(footprint: Footprint, limits: tuple[int, int], rules: MappingRules) -> list[_Part]:
+    pairs, columns = limits[0] - footprint.bias_pairs, limits[1]
     if pairs < 1:
         raise CapacityError(
-            f"The {shape.bias_pairs} bias pairs of matrix {shape.name!r} leave no room in a core "
-            f"of {limits[0]} pairs of rows. Use fewer of them or a Chip with larger cores."
+            f"The {footprint.bias_pairs} bias pairs of matrix {footprint.name!r} leave no room in "
+            f"a core of {limits[0]} pairs of rows. Use fewer of them or a Chip with larger cores."
         )
-    tall = _spans(shape.n_pairs, min(pairs, rules.max_pairs or pairs))
-    wide = _spans(shape.n_columns, min(columns, rules.max_columns or columns))
+    tall = _spans(footprint.n_pairs, min(pairs, rules.max_pairs or pairs))
+    wide = _spans(footprint.n_columns, min(columns, rules.max_columns or columns))
     return [
-        _Part(shape, copy, rows, across)
-        for copy in range(shape.copies)
+        _Part(footprint, copy, rows, across)
+        for copy in range(footprint.copies)
         for rows in tall
         for across in wide
     ]
@@ -239,7 +239,7 @@ def _first_layers(
     parts: Sequence[_Part], stack: Stack, numbers: range, merge: Merge
 ) -> list[Placement]:
     """Return the placements of the first layers that fit on a chip, or of parts of the first."""
-    names = [part.shape.name for part in parts]
+    names = [part.footprint.name for part in parts]
     ends = [n for n in range(1, len(parts)) if names[n] != names[n - 1]] + [len(parts)]
     for counts in (ends, range(1, len(parts) + 1)):
         most: list[Placement] = []
@@ -306,10 +306,10 @@ def _emptiest(cores: Sequence[_Core], part: _Part) -> _Core | None:
     return min(fitting, key=lambda core: core.n_cells, default=None)
 
 
-def _needed(shapes: Sequence[MatrixShape], stack: Stack, rules: MappingRules) -> tuple[int, int]:
+def _needed(footprints: Sequence[Footprint], stack: Stack, rules: MappingRules) -> tuple[int, int]:
     """Return the flawless cores and the chips that matrices take."""
     whole = (stack.rows // 2, stack.columns)
-    parts = [part for shape in shapes for part in _cut(shape, whole, rules)]
+    parts = [part for footprint in footprints for part in _cut(footprint, whole, rules)]
     # Each chip takes at least one part.
     ample = replace(stack, n_chips=len(parts), bad_rows={}, bad_columns={})
     placed = _over_chips(parts, ample, "never" if rules.merge == "never" else "always") or []
@@ -317,9 +317,9 @@ def _needed(shapes: Sequence[MatrixShape], stack: Stack, rules: MappingRules) ->
     return len({part.core for part in placed}), n_chips
 
 
-def _too_large(shapes: Sequence[MatrixShape], stack: Stack, rules: MappingRules) -> CapacityError:
+def _too_large(footprints: Sequence[Footprint], stack: Stack, rules: MappingRules) -> CapacityError:
     """Return the error that says by how much matrices do not fit, and what would help."""
-    needed, n_chips = _needed(shapes, stack, rules)
+    needed, n_chips = _needed(footprints, stack, rules)
     have = stack.n_chips * stack.n_cores
     one = stack.n_chips == 1
     owner = f"chip {stack.chip!r} has" if one else f"{stack.n_chips} chips {stack.chip!r} have"
@@ -333,7 +333,7 @@ def _too_large(shapes: Sequence[MatrixShape], stack: Stack, rules: MappingRules)
     else:
         amount = f"needs {needed} cores and more chips: layers that are not cut do not fill {have}"
     merged = "" if rules.merge != "never" else "merge='as_needed', "
-    fewer = "fewer pairs_per_weight, " if shapes[0].pairs_per_weight > 1 else ""
+    fewer = "fewer pairs_per_weight, " if footprints[0].pairs_per_weight > 1 else ""
     more = max(n_chips, stack.n_chips + 1)
     return CapacityError(
         f"The network {amount}. Use a smaller network, {merged}{fewer}or a Chip with "

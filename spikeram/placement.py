@@ -1,4 +1,4 @@
-"""What lies where: shapes of matrices, the cores there are, and the placements of the parts.
+"""What lies where: footprints of matrices, the cores there are, and the placements of the parts.
 
 A matrix of signed weights takes a pair of word lines for each row and a column for each output.
 What does not fit into one core is cut into parts of equal size. Word lines and columns that are
@@ -27,7 +27,7 @@ BadLines: TypeAlias = MappingOf[int, ArrayLike]
 
 
 @dataclass(frozen=True, kw_only=True)
-class MatrixShape:
+class Footprint:
     """A matrix to be placed, as far as its size and its use go.
 
     Parameters
@@ -64,7 +64,7 @@ class MatrixShape:
     def __post_init__(self) -> None:
         least = {"n_pairs": 1, "n_columns": 1, "bias_pairs": 0, "n_positions": 1, "copies": 1}
         for name, lowest in {**least, "pairs_per_weight": 1}.items():
-            _check_count(f"MatrixShape {self.name!r}", name, getattr(self, name), lowest)
+            _check_count(f"Footprint {self.name!r}", name, getattr(self, name), lowest)
 
     @property
     def n_outputs(self) -> int:
@@ -204,7 +204,7 @@ class Mapping:
 
     Parameters
     ----------
-    shapes : tuple of MatrixShape
+    footprints : tuple of Footprint
         What was placed.
     placements : tuple of Placement
         Its parts: layer by layer, copy by copy, columns within pairs of rows.
@@ -212,14 +212,14 @@ class Mapping:
         The cores that there are.
     """
 
-    shapes: tuple[MatrixShape, ...]
+    footprints: tuple[Footprint, ...]
     placements: tuple[Placement, ...]
     stack: Stack
 
     @cached_property
     def parts(self) -> MappingOf[str, tuple[Placement, ...]]:
         """The placements of each layer."""
-        found: dict[str, list[Placement]] = {shape.name: [] for shape in self.shapes}
+        found: dict[str, list[Placement]] = {footprint.name: [] for footprint in self.footprints}
         for part in self.placements:
             found[part.layer].append(part)
         return {name: tuple(parts) for name, parts in found.items()}
@@ -235,6 +235,21 @@ class Mapping:
     def columns(self, part: Placement) -> NDArray[np.int64]:
         """Return the columns of the core that a part takes, of shape (width,)."""
         return self.stack.good_columns(part.core)[part.column : part.column + part.width]
+
+    @cached_property
+    def taking_turns(self) -> tuple[tuple[str, ...], ...]:
+        """Groups of layers of which some share word lines, and so cannot be used at once."""
+        group = {footprint.name: {footprint.name} for footprint in self.footprints}
+        lines: dict[tuple[int, int], str] = {}
+        for part in self.placements:
+            for line in range(part.row, part.row + 2 * part.height):
+                other = lines.setdefault((part.core, line), part.layer)
+                if other not in group[part.layer]:
+                    joined = group[part.layer] | group[other]
+                    group.update(dict.fromkeys(joined, joined))
+        found = {id(names): names for names in group.values() if len(names) > 1}
+        in_order = [footprint.name for footprint in self.footprints]
+        return tuple(tuple(sorted(names, key=in_order.index)) for names in found.values())
 
     @property
     def n_cells(self) -> int:

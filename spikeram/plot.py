@@ -220,7 +220,7 @@ def chip_map(mapping: Mapping, *, chip: int = 0, axes: Axes | None = None) -> Fi
     grid = _core_grid(stack.n_cores)
     if axes is None:
         _, axes = _figure(1.8 + 0.8 * grid[1], 0.4 + 0.8 * grid[0])
-    names = [shape.name for shape in mapping.shapes]
+    names = [footprint.name for footprint in mapping.footprints]
     shades = colormaps["turbo"](np.linspace(0.05, 0.95, len(names)))
     colours = {name: tuple(shade) for name, shade in zip(names, shades)}
     for core in range(stack.n_cores):

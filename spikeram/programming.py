@@ -22,10 +22,10 @@ import numpy as np
 from spikeram import registry
 from spikeram.chip import Chip, ProgrammedChip, ProgrammedLayer
 from spikeram.crossbar import Crossbar, conductance_from_weight
-from spikeram.mapping import check_mapping, shapes_of
+from spikeram.mapping import check_mapping, footprints_of
 from spikeram.matrix import Matrix, layer_matrix
 from spikeram.network import Layer, SpikingNetwork
-from spikeram.packing import map_shapes
+from spikeram.packing import map_footprints
 from spikeram.placement import Mapping
 from spikeram.seeds import Seed
 from spikeram.units import Quantity, Second, as_si
@@ -79,10 +79,10 @@ def program(
     time = as_si(delay, "s", "delay")
     n_rounds = chosen.rounds if rounds is None else rounds
     matrices = [layer_matrix(network, n, chosen, time) for n in range(len(network.layers))]
-    shapes = shapes_of(network, chosen, matrices)
+    footprints = footprints_of(network, chosen, matrices)
     if mapping is None:
-        mapping = map_shapes(shapes, chosen.stack())
-    check_mapping(mapping, shapes, chosen)
+        mapping = map_footprints(footprints, chosen.stack())
+    check_mapping(mapping, footprints, chosen)
     layers = tuple(
         _program_layer(
             layer,

@@ -22,7 +22,7 @@ import numpy as np
 import xarray as xr
 
 from spikeram.errors import CapacityError
-from spikeram.placement import Mapping, MatrixShape, Placement, Span
+from spikeram.placement import Footprint, Mapping, Placement, Span
 
 
 def traffic(
@@ -47,7 +47,7 @@ def traffic(
     """
     links = [
         *_spikes(mapping, steps, rates),
-        *(link for shape in mapping.shapes for link in _sums(mapping, shape, steps)),
+        *(link for footprint in mapping.footprints for link in _sums(mapping, footprint, steps)),
     ]
     words = {
         "source": "layer that sends",
@@ -105,10 +105,10 @@ class _Link(NamedTuple):
 
 
 def _spikes(mapping: Mapping, steps: int, rates: MappingOf[str, float] | float) -> Iterator[_Link]:
-    homes = {shape.name: _homes(mapping, shape) for shape in mapping.shapes}
-    for shape in mapping.shapes:
-        share = _row_shares(mapping, shape)
-        for source, n_trains in shape.sources:
+    homes = {footprint.name: _homes(mapping, footprint) for footprint in mapping.footprints}
+    for footprint in mapping.footprints:
+        share = _row_shares(mapping, footprint)
+        for source, n_trains in footprint.sources:
             rate = rates if isinstance(rates, (int, float)) else rates[source]
             for from_chip, of_columns in homes[source].items():
                 for to_chip, of_rows in share.items():
@@ -116,50 +116,51 @@ def _spikes(mapping: Mapping, steps: int, rates: MappingOf[str, float] | float) 
                         continue
                     trains = n_trains * of_columns * of_rows
                     size = min(rate * mapping.stack.spike_bytes, 1 / 8) * trains * steps
-                    yield _Link(source, shape.name, from_chip, to_chip, "spikes", trains, size)
+                    yield _Link(source, footprint.name, from_chip, to_chip, "spikes", trains, size)
 
 
-def _sums(mapping: Mapping, shape: MatrixShape, steps: int) -> Iterator[_Link]:
-    homes = _neurons(mapping, shape)
+def _sums(mapping: Mapping, footprint: Footprint, steps: int) -> Iterator[_Link]:
+    homes = _neurons(mapping, footprint)
     # Segments on one chip are added there, so that each chip sends one sum.
     sending = {
-        (part.copy, part.columns, _chip(mapping, part)): part for part in mapping.parts[shape.name]
+        (part.copy, part.columns, _chip(mapping, part)): part
+        for part in mapping.parts[footprint.name]
     }
     sums: dict[tuple[int, int], float] = {}
     for (copy, columns, here), part in sending.items():
         home = homes[copy, columns]
         if here != home:
-            each = part.width * shape.n_positions / shape.copies
+            each = part.width * footprint.n_positions / footprint.copies
             sums[here, home] = sums.get((here, home), 0.0) + each
     for (here, home), number in sums.items():
         size = number * steps * mapping.stack.sum_bytes
-        yield _Link(shape.name, shape.name, here, home, "partial sums", number, size)
+        yield _Link(footprint.name, footprint.name, here, home, "partial sums", number, size)
 
 
-def _neurons(mapping: Mapping, shape: MatrixShape) -> dict[tuple[int, Span], int]:
+def _neurons(mapping: Mapping, footprint: Footprint) -> dict[tuple[int, Span], int]:
     """Return the chip of the neurons of each copy's columns: that of their first segment."""
     found: dict[tuple[int, Span], int] = {}
-    for part in mapping.parts[shape.name]:
+    for part in mapping.parts[footprint.name]:
         found.setdefault((part.copy, part.columns), _chip(mapping, part))
     return found
 
 
-def _homes(mapping: Mapping, shape: MatrixShape) -> dict[int, float]:
+def _homes(mapping: Mapping, footprint: Footprint) -> dict[int, float]:
     """Return the share of a layer's neurons on each chip."""
     shares: dict[int, float] = {}
-    for (_, (start, stop)), chip in _neurons(mapping, shape).items():
-        share = (stop - start) / (shape.n_columns * shape.copies)
+    for (_, (start, stop)), chip in _neurons(mapping, footprint).items():
+        share = (stop - start) / (footprint.n_columns * footprint.copies)
         shares[chip] = shares.get(chip, 0.0) + share
     return shares
 
 
-def _row_shares(mapping: Mapping, shape: MatrixShape) -> dict[int, float]:
+def _row_shares(mapping: Mapping, footprint: Footprint) -> dict[int, float]:
     """Return the share of a layer's rows that each chip holds."""
     spans: dict[int, set[Span]] = {}
-    for part in mapping.parts[shape.name]:
+    for part in mapping.parts[footprint.name]:
         spans.setdefault(_chip(mapping, part), set()).add(part.pairs)
     return {
-        chip: sum(stop - start for start, stop in here) / shape.n_pairs
+        chip: sum(stop - start for start, stop in here) / footprint.n_pairs
         for chip, here in spans.items()
     }
 

@@ -9,9 +9,9 @@ from hypothesis import assume, given, settings, strategies as st
 from spikeram.conversion import TrainedNetwork, convert
 from spikeram.errors import CapacityError
 from spikeram.mapping import map_network
-from spikeram.models import chips, shapes
-from spikeram.packing import MappingRules, map_shapes
-from spikeram.placement import MatrixShape, Stack
+from spikeram.models import chips, papers
+from spikeram.packing import MappingRules, map_footprints
+from spikeram.placement import Footprint, Stack
 from spikeram.programming import program
 from spikeram.simulation import simulate
 
@@ -23,8 +23,8 @@ TALL = convert(trained(3, (300, 20, 3)), inputs(0, 30, 300), steps=8)
 CONVOLUTIONAL = convert(convolutional(), inputs(0, 40, 84), steps=8)
 
 
-def shape(name="a", n_pairs=4, n_columns=3, **options):
-    return MatrixShape(name=name, n_pairs=n_pairs, n_columns=n_columns, **options)
+def matrix(name="a", n_pairs=4, n_columns=3, **options):
+    return Footprint(name=name, n_pairs=n_pairs, n_columns=n_columns, **options)
 
 
 def cells_of(mapping, part):
@@ -42,7 +42,7 @@ def problems(draw):
     counts = st.integers(1, 30)
     limits = st.one_of(st.none(), st.integers(5, 30))
     wanted = [
-        shape(
+        matrix(
             f"layer_{n}",
             draw(counts),
             draw(counts),
@@ -80,7 +80,7 @@ def mapped(problem):
     wanted, stack, rules = problem
     for _ in range(6):
         try:
-            return map_shapes(wanted, stack, rules)
+            return map_footprints(wanted, stack, rules)
         except CapacityError:
             stack = dataclasses.replace(stack, n_chips=2 * stack.n_chips)
     assume(False)
@@ -98,7 +98,7 @@ def test_no_cell_is_taken_twice(problem):
 @given(problems())
 def test_every_weight_is_placed_once_for_each_copy(problem):
     mapping = mapped(problem)
-    for one in mapping.shapes:
+    for one in mapping.footprints:
         held = np.zeros((one.copies, one.n_pairs, one.n_columns), int)
         for part in mapping.parts[one.name]:
             held[part.copy, slice(*part.pairs), slice(*part.columns)] += 1
@@ -121,7 +121,7 @@ def test_bad_lines_are_not_used_and_no_core_is_exceeded(problem):
 @given(problems())
 def test_a_column_belongs_to_one_part_and_word_lines_to_one_at_a_time(problem):
     mapping = mapped(problem)
-    stage = {one.name: one.stage for one in mapping.shapes}
+    stage = {one.name: one.stage for one in mapping.footprints}
     columns, lines = [], []
     for part in mapping.placements:
         columns += [(part.core, column) for column in mapping.columns(part)]
@@ -145,7 +145,7 @@ def test_utilisation_counts_every_cell_and_only_cores_in_use_are_powered(problem
 @given(problems())
 def test_segments_are_those_that_a_crossbar_of_this_height_has(problem):
     mapping = mapped(problem)
-    for one in mapping.shapes:
+    for one in mapping.footprints:
         height = mapping.height(one.name)
         starts = range(0, one.n_pairs, height)
         expected = {(start, min(start + height, one.n_pairs)) for start in starts}
@@ -158,14 +158,14 @@ def test_what_an_error_proposes_helps(problem):
     wanted, stack, rules = problem
     assume(not stack.bad_rows and not stack.bad_columns)
     try:
-        map_shapes(wanted, stack, rules)
+        map_footprints(wanted, stack, rules)
     except CapacityError as error:
         assume("leave no room" not in str(error))
         words = str(error).replace(".", " ").replace(",", " ").split()
         more = {word.split("=")[0]: int(word.split("=")[1]) for word in words if "=" in word
                 and word.split("=")[1].isdigit()}  # fmt: skip
-        map_shapes(wanted, dataclasses.replace(stack, n_chips=more["n_chips"]), rules)
-        map_shapes(wanted, dataclasses.replace(stack, n_cores=more["n_cores"]), rules)
+        map_footprints(wanted, dataclasses.replace(stack, n_chips=more["n_chips"]), rules)
+        map_footprints(wanted, dataclasses.replace(stack, n_cores=more["n_cores"]), rules)
 
 
 # The networks of the paper.
@@ -174,29 +174,29 @@ def test_what_an_error_proposes_helps(problem):
 @pytest.mark.parametrize(
     ("network", "max_pairs", "cells", "matrices", "cores"),
     [
-        (shapes.resnet20, shapes.MAX_INPUTS, 553_524, 66, 48),
-        (shapes.lstm, None, 559_104 + 10_944, 32 + 4, 36),
-        (shapes.rbm, shapes.MAX_INPUTS, 401_760, 16, 16),
+        (papers.resnet20, papers.MAX_INPUTS, 553_524, 66, 48),
+        (papers.lstm, None, 559_104 + 10_944, 32 + 4, 36),
+        (papers.rbm, papers.MAX_INPUTS, 401_760, 16, 16),
     ],
 )
 def test_published_networks_take_their_published_cells_matrices_and_cores(
     network, max_pairs, cells, matrices, cores
 ):
-    mapping = map_shapes(network(), chips.neurram().stack(), MappingRules(max_pairs=max_pairs))
+    mapping = map_footprints(network(), chips.neurram().stack(), MappingRules(max_pairs=max_pairs))
     assert (mapping.n_cells, len(mapping.placements), mapping.n_powered) == (cells, matrices, cores)
 
 
 def test_the_published_mnist_network_takes_its_cells_and_segments_and_fits_on_its_cores():
-    rules = MappingRules(max_pairs=shapes.MAX_INPUTS)
-    mapping = map_shapes(shapes.mnist_cnn(), chips.neurram().stack(), rules)
+    rules = MappingRules(max_pairs=papers.MAX_INPUTS)
+    mapping = map_footprints(papers.mnist_cnn(), chips.neurram().stack(), rules)
     assert (mapping.n_cells, len(mapping.placements)) == (46_664, 16)
     # Why the authors took 11 cores is not known: apart the segments take 16, merged they need 6.
-    fewest = map_shapes(
-        shapes.mnist_cnn(), chips.neurram().stack(), dataclasses.replace(rules, merge="always")
+    fewest = map_footprints(
+        papers.mnist_cnn(), chips.neurram().stack(), dataclasses.replace(rules, merge="always")
     )
     assert (fewest.n_powered, mapping.n_powered) == (6, 16)
     eleven = dataclasses.replace(chips.neurram().stack(), n_cores=11)
-    assert map_shapes(shapes.mnist_cnn(), eleven, rules).n_powered == 11
+    assert map_footprints(papers.mnist_cnn(), eleven, rules).n_powered == 11
 
 
 def test_parameters_of_the_published_networks_are_those_of_their_models():
@@ -205,8 +205,8 @@ def test_parameters_of_the_published_networks_are_those_of_their_models():
 
     # Weights and one bias a column; of the model's 274,461 ResNet parameters 2,752 are those of
     # batch normalisation (688 channels) and 19 clipping values.
-    assert weights(shapes.mnist_cnn()) + sum(n.n_columns for n in shapes.mnist_cnn()) == 23_170
-    assert weights(shapes.resnet20()) + sum(n.n_columns for n in shapes.resnet20()) == (
+    assert weights(papers.mnist_cnn()) + sum(n.n_columns for n in papers.mnist_cnn()) == 23_170
+    assert weights(papers.resnet20()) + sum(n.n_columns for n in papers.resnet20()) == (
         274_461 - 4 * 688 - 19
     )
 
@@ -215,18 +215,18 @@ def test_parameters_of_the_published_networks_are_those_of_their_models():
 
 
 def test_segments_are_of_equal_size_within_the_limit():
-    mapping = map_shapes([shape(n_pairs=512)], Stack(), MappingRules(max_pairs=100))
+    mapping = map_footprints([matrix(n_pairs=512)], Stack(), MappingRules(max_pairs=100))
     heights = [part.height for part in mapping.placements]
     assert heights == [86, 86, 86, 86, 86, 82]
 
 
 def test_columns_are_cut_likewise():
-    mapping = map_shapes([shape(n_columns=600)], Stack(), MappingRules(max_columns=250))
+    mapping = map_footprints([matrix(n_columns=600)], Stack(), MappingRules(max_columns=250))
     assert [part.columns for part in mapping.placements] == [(0, 200), (200, 400), (400, 600)]
 
 
 def test_each_segment_has_bias_pairs_of_its_own():
-    mapping = map_shapes([shape(n_pairs=144, n_columns=16, bias_pairs=2)], Stack())
+    mapping = map_footprints([matrix(n_pairs=144, n_columns=16, bias_pairs=2)], Stack())
     assert [part.height for part in mapping.placements] == [74, 74]
     assert mapping.n_cells == 2 * (144 + 2 * 2) * 16
 
@@ -235,9 +235,9 @@ def test_each_segment_has_bias_pairs_of_its_own():
 
 
 def test_parts_share_cores_only_where_there_are_more_parts_than_cores():
-    parts = [shape(f"{n}", 100, 60, stage=n) for n in range(4)]
+    parts = [matrix(f"{n}", 100, 60, stage=n) for n in range(4)]
     cores = {
-        (n, merge): map_shapes(parts, Stack(n_cores=n), MappingRules(merge=merge)).n_powered
+        (n, merge): map_footprints(parts, Stack(n_cores=n), MappingRules(merge=merge)).n_powered
         for n, merge in ((4, "as_needed"), (3, "as_needed"), (4, "always"), (4, "never"))
     }
     # Side by side, four of 60 columns fit into the 256 of one core.
@@ -250,23 +250,32 @@ def test_parts_share_cores_only_where_there_are_more_parts_than_cores():
 
 
 def test_matrices_used_at_once_stand_along_a_diagonal():
-    at_once = [shape(f"{n}", 40, 60) for n in range(3)]
-    mapping = map_shapes(at_once, Stack(), MappingRules(merge="always"))
+    at_once = [matrix(f"{n}", 40, 60) for n in range(3)]
+    mapping = map_footprints(at_once, Stack(), MappingRules(merge="always"))
     assert [(part.row, part.column) for part in mapping.placements] == [
         (0, 0),
         (80, 60),
         (160, 120),
     ]
     # A fourth has no word lines left, but for one used at another time they are free.
-    more = [*at_once, shape("3", 40, 60, stage=1)]
-    assert map_shapes(more, Stack(), MappingRules(merge="always")).placements[3].core == 0
-    more = [*at_once, shape("3", 40, 60)]
-    assert map_shapes(more, Stack(), MappingRules(merge="always")).placements[3].core == 1
+    more = [*at_once, matrix("3", 40, 60, stage=1)]
+    assert map_footprints(more, Stack(), MappingRules(merge="always")).placements[3].core == 0
+    more = [*at_once, matrix("3", 40, 60)]
+    assert map_footprints(more, Stack(), MappingRules(merge="always")).placements[3].core == 1
 
 
 def test_fully_connected_layers_work_at_once_and_convolutional_networks_layer_by_layer():
-    assert {one.stage for one in map_network(NETWORK).shapes} == {0}
-    assert len({one.stage for one in map_network(CONVOLUTIONAL).shapes}) == 3
+    assert {one.stage for one in map_network(NETWORK).footprints} == {0}
+    assert len({one.stage for one in map_network(CONVOLUTIONAL).footprints}) == 3
+
+
+def test_layers_that_share_word_lines_take_turns_and_others_do_not():
+    parts = [matrix("a", 100, 60), matrix("b", 100, 60, stage=1), matrix("c", 20, 9, stage=1)]
+    merged = map_footprints(parts, Stack(), MappingRules(merge="always"))
+    # On one core: b beside a, and c below b, where a has no word lines.
+    assert [part.row for part in merged.placements] == [0, 0, 200]
+    assert merged.taking_turns == (("a", "b"),)
+    assert map_footprints(parts, Stack()).taking_turns == ()
 
 
 def test_merging_makes_room_for_a_network_that_had_too_many_cores():
@@ -282,7 +291,7 @@ def test_merging_makes_room_for_a_network_that_had_too_many_cores():
 
 def test_a_part_avoids_the_core_that_is_too_bad_for_it():
     stack = Stack(n_cores=3, bad_rows={0: np.arange(19)})
-    mapping = map_shapes([shape(n_pairs=128), shape("b", 118)], stack)
+    mapping = map_footprints([matrix(n_pairs=128), matrix("b", 118)], stack)
     # 237 good word lines are 118 pairs.
     assert [part.core for part in mapping.placements] == [1, 0]
     assert mapping.word_lines(mapping.placements[1])[0] == 19
@@ -290,12 +299,15 @@ def test_a_part_avoids_the_core_that_is_too_bad_for_it():
 
 def test_where_every_core_is_bad_matrices_are_cut_finer():
     stack = Stack(n_cores=4, bad_rows={core: [5, 9] for core in range(4)})
-    assert [part.height for part in map_shapes([shape(n_pairs=128)], stack).placements] == [64, 64]
+    assert [part.height for part in map_footprints([matrix(n_pairs=128)], stack).placements] == [
+        64,
+        64,
+    ]
 
 
 def test_bad_lines_are_skipped_and_the_lines_around_them_make_pairs():
     stack = Stack(n_cores=1, bad_rows={0: [1, 4]}, bad_columns={0: [0]})
-    mapping = map_shapes([shape(n_pairs=3, n_columns=2)], stack)
+    mapping = map_footprints([matrix(n_pairs=3, n_columns=2)], stack)
     (part,) = mapping.placements
     assert mapping.word_lines(part).tolist() == [0, 2, 3, 5, 6, 7]
     assert mapping.columns(part).tolist() == [1, 2]
@@ -313,15 +325,15 @@ def test_where_a_layer_lies_makes_no_difference_to_its_cells():
 def test_what_bad_lines_leave_too_small_is_said():
     stack = Stack(n_cores=2, bad_rows={0: np.arange(254), 1: np.arange(250)})
     with pytest.raises(CapacityError, match="needs 1 whole cores. Of the 2 .* 2 have bad lines"):
-        map_shapes([shape(n_pairs=20)], stack)
+        map_footprints([matrix(n_pairs=20)], stack)
 
 
 # Stacks.
 
 
 def test_layers_stay_whole_and_in_order_on_the_chips_of_a_stack():
-    layers = [shape(f"{n}", 300, 20) for n in range(4)]
-    mapping = map_shapes(layers, Stack(n_chips=3, n_cores=7))
+    layers = [matrix(f"{n}", 300, 20) for n in range(4)]
+    mapping = map_footprints(layers, Stack(n_chips=3, n_cores=7))
     chip = [part.core // 7 for part in mapping.placements]
     # Three cores each: two layers a chip.
     assert chip == [0] * 6 + [1] * 6
@@ -329,7 +341,7 @@ def test_layers_stay_whole_and_in_order_on_the_chips_of_a_stack():
 
 
 def test_a_layer_larger_than_a_chip_is_spread_over_several():
-    mapping = map_shapes([shape(n_pairs=1280)], Stack(n_chips=3, n_cores=4))
+    mapping = map_footprints([matrix(n_pairs=1280)], Stack(n_chips=3, n_cores=4))
     assert [part.core for part in mapping.placements] == list(range(10))
 
 
@@ -408,7 +420,7 @@ def test_the_table_lists_every_placement_where_it_is():
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: shape(n_pairs=0), "'a' expects n_pairs to be a count >= 1, got 0"),
+        (lambda: matrix(n_pairs=0), "'a' expects n_pairs to be a count >= 1, got 0"),
         (lambda: Stack(n_cores=0), "Stack expects n_cores to be a count >= 1, got 0"),
         (lambda: Stack(bad_rows={0: [256]}), r"bad_rows\[0\] expects lines 0 to 255, got 256"),
         (lambda: Stack(bad_columns={0: [0.5]}), "expects numbers of lines, got float64"),
@@ -416,8 +428,8 @@ def test_the_table_lists_every_placement_where_it_is():
         (lambda: Stack(max_bytes=0), "max_bytes expects bytes > 0, got 0"),
         (lambda: MappingRules(max_pairs=0), "max_pairs expects a count >= 1, got 0"),
         (lambda: MappingRules(merge="often"), "expects 'as_needed', 'always' or 'never'"),
-        (lambda: map_shapes([shape(), shape()], Stack()), "shapes of different names"),
-        (lambda: map_shapes([shape(bias_pairs=9)], Stack(rows=16)), "leave no room in a core"),
+        (lambda: map_footprints([matrix(), matrix()], Stack()), "footprints of different names"),
+        (lambda: map_footprints([matrix(bias_pairs=9)], Stack(rows=16)), "leave no room in a core"),
     ],
 )
 def test_bad_input_is_refused(make, words):

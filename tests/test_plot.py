@@ -8,8 +8,8 @@ import pytest
 
 from spikeram import plot
 from spikeram.conversion import convert
-from spikeram.packing import map_shapes
-from spikeram.placement import MatrixShape, Stack
+from spikeram.packing import map_footprints
+from spikeram.placement import Footprint, Stack
 from spikeram.programming import program
 from spikeram.report import Section, Table, write, write_report
 from spikeram.simulation import membrane, simulate
@@ -75,7 +75,7 @@ def parts_drawn(axes):
 
 def test_the_chip_map_draws_every_part_where_it_lies():
     stack = Stack(n_cores=2, rows=64, columns=32)
-    mapping = map_shapes([MatrixShape(name="a", n_pairs=40, n_columns=10)], stack)
+    mapping = map_footprints([Footprint(name="a", n_pairs=40, n_columns=10)], stack)
     axes = drawn(plot.chip_map(mapping))
     # The second core stands beside the first.
     assert parts_drawn(axes) == {(0, 0, 10, 40), (1.12 * 32, 0, 10, 40)}
@@ -93,7 +93,7 @@ def test_the_chip_map_has_a_core_for_each_and_marks_those_that_are_off():
 
 def test_the_chip_map_marks_bad_lines_and_spans_them():
     stack = Stack(n_cores=1, rows=32, columns=16, bad_rows={0: [1, 20]}, bad_columns={0: [2]})
-    mapping = map_shapes([MatrixShape(name="a", n_pairs=4, n_columns=4)], stack)
+    mapping = map_footprints([Footprint(name="a", n_pairs=4, n_columns=4)], stack)
     axes = drawn(plot.chip_map(mapping))
     assert [line.get_ydata()[0] for line in axes.lines[:2]] == [1.5, 20.5]
     assert len(axes.lines) == 3

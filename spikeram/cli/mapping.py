@@ -81,16 +81,16 @@ def _table(mapping: Any) -> Any:
     from spikeram.report import Table
 
     rows = []
-    for shape in mapping.shapes:
-        parts = mapping.parts[shape.name]
+    for footprint in mapping.footprints:
+        parts = mapping.parts[footprint.name]
         where = sorted({part.core for part in parts})
         rows.append(
             [
-                shape.name,
-                f"{shape.n_pairs} x {shape.n_columns}",
-                str(shape.n_positions),
+                footprint.name,
+                f"{footprint.n_pairs} x {footprint.n_columns}",
+                str(footprint.n_positions),
                 str(len(parts)),
-                f"{mapping.height(shape.name)} x {max(part.width for part in parts)}",
+                f"{mapping.height(footprint.name)} x {max(part.width for part in parts)}",
                 f"{sum(part.n_cells for part in parts):,}",
                 _ranges(where),
             ]

@@ -1,22 +1,22 @@
-"""The networks that ran on the NeuRRAM chip, as shapes of matrices (Wan et al., Nature 608, 2022).
+"""The networks that ran on the NeuRRAM chip, as footprints (Wan et al., Nature 608, 504, 2022).
 
 Sizes of layers are those of the models in github.com/weierwan/Neurram_48core, whose software cuts
 matrices into equal segments of at most 100 inputs (`MAX_INPUTS`) and gives every segment always-on
 pairs of rows for its part of the biases. Published for comparison: the cells and matrices that the
 repository's notebooks print, and the number of cores.
 
-The functions take no weights: `spikeram.packing.map_shapes` needs none.
+The functions take no weights: `spikeram.packing.map_footprints` needs none.
 """
 
 from __future__ import annotations
 
-from spikeram.placement import MatrixShape
+from spikeram.placement import Footprint
 
 MAX_INPUTS = 100
 """Most inputs of a segment in the published chip's software."""
 
 
-def mnist_cnn() -> tuple[MatrixShape, ...]:
+def mnist_cnn() -> tuple[Footprint, ...]:
     """Return the seven-layer network for MNIST.
 
     Notes
@@ -40,7 +40,7 @@ def mnist_cnn() -> tuple[MatrixShape, ...]:
     return _in_turn(sizes, bias_pairs=1)
 
 
-def resnet20() -> tuple[MatrixShape, ...]:
+def resnet20() -> tuple[Footprint, ...]:
     """Return ResNet-20 with 16, 32 and 64 channels and 1 x 1 shortcuts, for CIFAR-10.
 
     Notes
@@ -62,7 +62,7 @@ def resnet20() -> tuple[MatrixShape, ...]:
     return _in_turn(sizes, bias_pairs=2, fewer={"dense": 1, "stage3.shortcut": 1})
 
 
-def lstm() -> tuple[MatrixShape, ...]:
+def lstm() -> tuple[Footprint, ...]:
     """Return four parallel LSTM cells with 112 hidden units, for spoken commands.
 
     Notes
@@ -75,13 +75,13 @@ def lstm() -> tuple[MatrixShape, ...]:
     found = []
     for cell in range(4):
         for gate in ("input", "forget", "cell", "output"):
-            found.append(_shape(f"cell{cell}.{gate}.x", 40, 112))
-            found.append(_shape(f"cell{cell}.{gate}.h", 112, 112))
-        found.append(_shape(f"cell{cell}.dense", 112, 12))
+            found.append(_two_bias_pairs(f"cell{cell}.{gate}.x", 40, 112))
+            found.append(_two_bias_pairs(f"cell{cell}.{gate}.h", 112, 112))
+        found.append(_two_bias_pairs(f"cell{cell}.dense", 112, 12))
     return tuple(found)
 
 
-def rbm() -> tuple[MatrixShape, ...]:
+def rbm() -> tuple[Footprint, ...]:
     """Return the restricted Boltzmann machine of 794 visible and 120 hidden units, held twice.
 
     Notes
@@ -90,15 +90,15 @@ def rbm() -> tuple[MatrixShape, ...]:
     the visible units and two pairs in each of eight groups for those of the hidden. *Published:*
     401,760 cells on 16 cores: eight groups, two copies.
     """
-    return (MatrixShape(name="rbm", n_pairs=794, n_columns=120 + 4, bias_pairs=2, copies=2),)
+    return (Footprint(name="rbm", n_pairs=794, n_columns=120 + 4, bias_pairs=2, copies=2),)
 
 
 def _in_turn(
     sizes: list[tuple[str, int, int, int]], *, bias_pairs: int, fewer: dict[str, int] | None = None
-) -> tuple[MatrixShape, ...]:
+) -> tuple[Footprint, ...]:
     """Return matrices that are used one after the other."""
     return tuple(
-        MatrixShape(
+        Footprint(
             name=name,
             n_pairs=n_pairs,
             n_columns=n_columns,
@@ -110,5 +110,5 @@ def _in_turn(
     )
 
 
-def _shape(name: str, n_pairs: int, n_columns: int) -> MatrixShape:
-    return MatrixShape(name=name, n_pairs=n_pairs, n_columns=n_columns, bias_pairs=2)
+def _two_bias_pairs(name: str, n_pairs: int, n_columns: int) -> Footprint:
+    return Footprint(name=name, n_pairs=n_pairs, n_columns=n_columns, bias_pairs=2)
