@@ -320,7 +320,7 @@ class Mapping:
                 for name, (values, words) in columns.items()
             },
             attrs={
-                "device": self.stack.chip,
+                "chip_name": self.stack.chip,
                 "n_chips": self.stack.n_chips,
                 "n_cores": self.stack.n_cores,
                 "powered": self.n_powered,

@@ -438,3 +438,10 @@ def test_a_map_of_several_chips_tells_what_travels_between_them(folder):
     assert "16 parts on 16 of 96 cores" in words
     assert "At most 0 bytes travel between chips in the 8 steps." in words
     assert "conv_1.3" in words
+
+
+def test_a_map_fills_what_is_left_with_copies(folder):
+    convert(convolutional(), inputs(0, 40, 84), steps=8).save(folder / "conv.npz")
+    words = " ".join(call("map", "conv.npz", "--fill").output.split())
+    assert "conv_1.5" in words
+    assert "11 parts on 11 of 48 cores" in words

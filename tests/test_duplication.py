@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from spikeram.conversion import convert
 from spikeram.duplication import duplicate
+from spikeram.filling import fill_chip
 from spikeram.mapping import map_network
 from spikeram.models import chips
 from spikeram.network import Layer, MaxPool, SpikingNetwork
@@ -109,6 +112,25 @@ def test_copies_cost_the_energy_of_the_whole():
     np.testing.assert_allclose(
         copied.sum(["crossbar", "component"]), whole.sum(["crossbar", "component"]), rtol=1e-12
     )
+
+
+def test_left_over_cores_take_copies_of_what_takes_longest():
+    chip = dataclasses.replace(chips.ideal(), n_cores=6)
+    filled = fill_chip(CONVOLUTIONAL, chip)
+    # 42 and 4 positions on one core each: three more cores for the former, 11 positions at most.
+    assert [layer.n_positions for layer in filled.layers] == [11, 10, 11, 10, 4, 1]
+    assert map_network(filled, chip).n_powered == 6
+    x = inputs(1, 6, 84)
+    a, b = (simulate(network, x)["output"] for network in (CONVOLUTIONAL, filled))
+    np.testing.assert_array_equal(a, b)
+
+
+def test_where_the_busiest_cannot_have_more_the_next_one_does():
+    # 6 copies of the first leave each a window's worth; a seventh would see too little.
+    filled = fill_chip(CONVOLUTIONAL)
+    counts = [layer.n_positions for layer in filled.layers]
+    assert counts == [7] * 6 + [1] * 4 + [1]
+    assert map_network(filled).n_powered == len(counts)
 
 
 def test_one_copy_is_the_network_itself():

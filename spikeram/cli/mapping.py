@@ -33,15 +33,17 @@ from spikeram.cli.console import FILE, say, show, with_suffix
     metavar="LAYER=N",
     help="Hold a convolution N times; may be given again.",
 )
+@click.option("--fill", is_flag=True, help="Let cores that are left hold more copies.")
 @click.option("--picture", type=FILE, help="Draw the first chip, as .png, .svg or .pdf.")
 def map_command(
     network: Path, chip: str, chips: int, merge: Any, max_pairs: int | None,
-    copies: tuple[str, ...], picture: Path | None,
+    copies: tuple[str, ...], fill: bool, picture: Path | None,
 ) -> None:  # fmt: skip
     """Show which cores of a chip hold which part of a spiking NETWORK."""
     from spikeram import registry
     from spikeram.duplication import duplicate
     from spikeram.files import check_output, replacing
+    from spikeram.filling import fill_chip
     from spikeram.mapping import map_network
     from spikeram.network import SpikingNetwork
     from spikeram.packing import MappingRules
@@ -57,7 +59,10 @@ def map_command(
         model = duplicate(model, name, int(number))
     chosen: Any = registry.lookup("chips", chip)()
     rules = MappingRules(merge=merge, max_pairs=max_pairs)
-    mapping = map_network(model, chosen, stack=chosen.stack(chips), rules=rules)
+    stack = chosen.stack(chips)
+    if fill:
+        model = fill_chip(model, chosen, stack=stack, rules=rules)
+    mapping = map_network(model, chosen, stack=stack, rules=rules)
     show(_table(mapping), str(network))
     used = mapping.utilisation()
     share = used.values[mapping.powered]
