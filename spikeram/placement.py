@@ -9,7 +9,7 @@ the usable word lines make a pair, as in the published chip's software.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping as MappingOf, Sequence
+from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
@@ -287,37 +287,25 @@ class Mapping:
 
     def table(self) -> xr.Dataset:
         """Return the placements as a table, one entry of dim ``placement`` for each."""
-        chip, core = np.divmod([part.core for part in self.placements], self.stack.n_cores)
-        columns: dict[str, tuple[Sequence[object] | NDArray[np.int64], str]] = {
-            "layer": ([part.layer for part in self.placements], "layer"),
-            "copy": ([part.copy for part in self.placements], "copy of the layer"),
-            "first_pair": ([part.pairs[0] for part in self.placements], "first pair of the layer"),
-            "n_pairs": (
-                [part.pairs[1] - part.pairs[0] for part in self.placements],
-                "pairs of the layer",
-            ),
-            "bias_pairs": ([part.bias_pairs for part in self.placements], "always-on pairs"),
-            "first_column": (
-                [part.columns[0] for part in self.placements],
-                "first column of the layer",
-            ),
-            "n_columns": ([part.width for part in self.placements], "columns"),
-            "chip": (chip, "chip of the stack"),
-            "core": (core, "core of the chip"),
-            "row": (
-                [int(self.word_lines(part)[0]) for part in self.placements],
-                "first word line on the core",
-            ),
-            "column": (
-                [int(self.columns(part)[0]) for part in self.placements],
-                "first column on the core",
-            ),
-            "cells": ([part.n_cells for part in self.placements], "cells"),
+        words = {
+            "layer": "layer",
+            "copy": "copy of the layer",
+            "first_pair": "first pair of the layer",
+            "n_pairs": "pairs of the layer",
+            "bias_pairs": "always-on pairs besides",
+            "first_column": "first column of the layer",
+            "n_columns": "columns",
+            "chip": "chip of the stack",
+            "core": "core of the chip",
+            "row": "first word line on the core",
+            "column": "first column on the core",
+            "cells": "cells",
         }
+        entries = zip(*(self._entry(part) for part in self.placements))
         return xr.Dataset(
             {
-                name: (("placement",), np.asarray(values), {"long_name": words})
-                for name, (values, words) in columns.items()
+                name: (("placement",), np.asarray(values), {"long_name": words[name]})
+                for name, values in zip(words, entries)
             },
             attrs={
                 "chip_name": self.stack.chip,
@@ -326,6 +314,22 @@ class Mapping:
                 "powered": self.n_powered,
                 "cells": self.n_cells,
             },
+        )
+
+    def _entry(self, part: Placement) -> tuple[str | int, ...]:
+        """Return what the table says of a part."""
+        return (
+            part.layer,
+            part.copy,
+            part.pairs[0],
+            part.pairs[1] - part.pairs[0],
+            part.bias_pairs,
+            part.columns[0],
+            part.width,
+            *divmod(part.core, self.stack.n_cores),
+            int(self.word_lines(part)[0]),
+            int(self.columns(part)[0]),
+            part.n_cells,
         )
 
 
