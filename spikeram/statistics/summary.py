@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from spikeram.recorder import trial_blocks
 from spikeram.recording import layer_names, members
 from spikeram.statistics.counts import fano_factor, rate, spikes_per_layer, synaptic_operations
 from spikeram.statistics.intervals import cv
@@ -50,10 +51,7 @@ def summary(ds: xr.Dataset) -> xr.Dataset:
         "synaptic_operations": _operations_per_layer(ds),
     }
     if "t" in ds.variables:
-        trains = cv(ds).values
-        figures["cv"] = np.array(
-            [finite_mean(trains[:, members(ds, name)], axis=None) for name in layer_names(ds)]
-        )
+        figures["cv"] = _mean_cv(ds)
     table = xr.Dataset(coords={"layer": np.array(layer_names(ds), dtype=np.str_)})
     for name, values in figures.items():
         units = "Hz" if name == "rate" else "1"
@@ -66,3 +64,18 @@ def _operations_per_layer(ds: xr.Dataset) -> NDArray[np.float64]:
     known = dict(zip(ds["crossbar"].values.tolist(), average.tolist()))
     # Encoded inputs are a layer without a crossbar.
     return np.array([known.get(name, np.nan) for name in layer_names(ds)])
+
+
+def _mean_cv(ds: xr.Dataset) -> NDArray[np.float64]:
+    """Return the mean CV of each layer's trains, block by block: a recording may be lazy."""
+    names = layer_names(ds)
+    total, n = np.zeros(len(names)), np.zeros(len(names), dtype=np.int64)
+    for block in trial_blocks(ds):
+        trains = cv(block).values
+        for place, name in enumerate(names):
+            values = trains[:, members(ds, name)]
+            total[place] += np.nansum(values)
+            n[place] += np.count_nonzero(np.isfinite(values))
+    mean = np.full(len(names), np.nan)
+    np.divide(total, n, out=mean, where=n > 0)
+    return mean
