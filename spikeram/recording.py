@@ -209,6 +209,72 @@ def build(
     return described(xr.Dataset(variables, coordinates, attributes))
 
 
+def of_trains(
+    t: NDArray[np.float64],
+    row_size: NDArray[np.int32],
+    *,
+    layer: NDArray[np.str_],
+    unit: NDArray[np.int32],
+    sign: NDArray[np.int8],
+    dt: Second,
+    steps: int,
+    duration: Second,
+    provenance: Mapping[str, object] | None = None,
+) -> xr.Dataset:
+    """Return the recording of spike trains alone: without crossbars and outputs.
+
+    Parameters
+    ----------
+    t : float64 ndarray of shape (event,) [s]
+        Spike times from 0 to before `duration`, sorted by (trial, neuron, time).
+    row_size : int32 ndarray of shape (trial, neuron)
+        How many belong to each train.
+    layer, unit : ndarray of shape (neuron,)
+        Layer of each neuron, and its number in it.
+    sign : int8 ndarray of shape (event,)
+        +1 or -1.
+    dt, duration : Second
+        Resolution of time, and length of each trial [s].
+    steps : int
+        Number of steps `dt` in `duration`.
+    provenance : mapping, optional
+        Where the spikes came from; versions are added.
+    """
+    trials = row_size.shape[0]
+    nothing = np.zeros(0, dtype=np.int64)
+    variables = {
+        "t": ("event", t),
+        "row_size": (("trial", "neuron"), row_size),
+        "output": (("trial", "step", "class"), np.zeros((trials, steps, 0), np.float32)),
+        "active_rows": (("trial", "crossbar"), np.zeros((trials, 0), np.int64)),
+        **{name: ("crossbar", nothing) for name in ("rows", "columns", "positions", "cores")},
+    }
+    if np.any(sign < 0):
+        variables["sign"] = ("event", sign)
+    coordinates = {
+        "trial": ("trial", np.arange(trials)),
+        "step": ("step", np.arange(1, steps + 1)),
+        "crossbar": ("crossbar", np.array([], dtype="<U1")),
+        "layer": ("neuron", layer),
+        "unit": ("neuron", unit),
+        "window_start": ("neuron", np.zeros(unit.size)),
+    }
+    attributes = {
+        "Conventions": "CF-1.11",
+        "spikeram_schema": SCHEMA,
+        "record": "spikes",
+        "t_start": 0.0,
+        "t_stop": float(duration),
+        "duration": float(duration),
+        "dt": float(dt),
+        "steps": int(steps),
+        "complete": 1,
+        "n_trials_requested": trials,
+        "provenance": provenance_text(provenance or {}),
+    }
+    return described(xr.Dataset(variables, coordinates, attributes))
+
+
 def _checked_samples(
     activity: Activity, layers: Sequence[ChargeLayer], names: list[str], steps: int
 ) -> int:
