@@ -246,7 +246,16 @@ class TrainedNetwork:
 
     def predict(self, x: ArrayLike) -> NDArray[np.generic]:
         """Return the class of each sample, or the outputs of a regression."""
-        output = self.forward(x)
+        return self.decided(self.forward(x))
+
+    def decided(self, output: NDArray[np.float64]) -> NDArray[np.generic]:
+        """Return the class that each output decides for, or the outputs of a regression.
+
+        Parameters
+        ----------
+        output : ndarray of shape (sample, output)
+            As `forward` returns them.
+        """
         if self.classes is None:
             return output
         if output.shape[1] == 1:

@@ -82,8 +82,8 @@ _RUN = ("spikeram_schema", "dt", "steps", "record")
 _PACKED_FILL = -1
 # Times are products of dt, so that differences carry rounding errors, far below this share of dt.
 _SLACK = 1e-3
-# What xarray and its backends raise on bytes that are no dataset, or a broken one.
-_UNREADABLE = (OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError)
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError)
+"""What xarray and its backends raise on bytes that are no dataset, or a broken one."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -204,9 +204,75 @@ def build(
         "steps": int(steps),
         "complete": 1,
         "n_trials_requested": samples,
-        "provenance": _provenance(provenance or {}),
+        "provenance": provenance_text(provenance or {}),
     }
-    return _described(xr.Dataset(variables, coordinates, attributes))
+    return described(xr.Dataset(variables, coordinates, attributes))
+
+
+def of_trains(
+    t: NDArray[np.float64],
+    row_size: NDArray[np.int32],
+    *,
+    layer: NDArray[np.str_],
+    unit: NDArray[np.int32],
+    sign: NDArray[np.int8],
+    dt: Second,
+    steps: int,
+    duration: Second,
+    provenance: Mapping[str, object] | None = None,
+) -> xr.Dataset:
+    """Return the recording of spike trains alone: without crossbars and outputs.
+
+    Parameters
+    ----------
+    t : float64 ndarray of shape (event,) [s]
+        Spike times from 0 to before `duration`, sorted by (trial, neuron, time).
+    row_size : int32 ndarray of shape (trial, neuron)
+        How many belong to each train.
+    layer, unit : ndarray of shape (neuron,)
+        Layer of each neuron, and its number in it.
+    sign : int8 ndarray of shape (event,)
+        +1 or -1.
+    dt, duration : Second
+        Resolution of time, and length of each trial [s].
+    steps : int
+        Number of steps `dt` in `duration`.
+    provenance : mapping, optional
+        Where the spikes came from; versions are added.
+    """
+    trials = row_size.shape[0]
+    nothing = np.zeros(0, dtype=np.int64)
+    variables = {
+        "t": ("event", t),
+        "row_size": (("trial", "neuron"), row_size),
+        "output": (("trial", "step", "class"), np.zeros((trials, steps, 0), np.float32)),
+        "active_rows": (("trial", "crossbar"), np.zeros((trials, 0), np.int64)),
+        **{name: ("crossbar", nothing) for name in ("rows", "columns", "positions", "cores")},
+    }
+    if np.any(sign < 0):
+        variables["sign"] = ("event", sign)
+    coordinates = {
+        "trial": ("trial", np.arange(trials)),
+        "step": ("step", np.arange(1, steps + 1)),
+        "crossbar": ("crossbar", np.array([], dtype="<U1")),
+        "layer": ("neuron", layer),
+        "unit": ("neuron", unit),
+        "window_start": ("neuron", np.zeros(unit.size)),
+    }
+    attributes = {
+        "Conventions": "CF-1.11",
+        "spikeram_schema": SCHEMA,
+        "record": "spikes",
+        "t_start": 0.0,
+        "t_stop": float(duration),
+        "duration": float(duration),
+        "dt": float(dt),
+        "steps": int(steps),
+        "complete": 1,
+        "n_trials_requested": trials,
+        "provenance": provenance_text(provenance or {}),
+    }
+    return described(xr.Dataset(variables, coordinates, attributes))
 
 
 def _checked_samples(
@@ -246,7 +312,8 @@ def versions() -> dict[str, str]:
     }
 
 
-def _provenance(details: Mapping[str, object]) -> str:
+def provenance_text(details: Mapping[str, object]) -> str:
+    """Return what a recording says about its origin: versions and details, as JSON."""
     return json.dumps({**versions(), **details}, sort_keys=True, default=_plain)
 
 
@@ -262,7 +329,8 @@ def _plain(value: object) -> object:
     return value.tolist() if isinstance(value, (np.generic, np.ndarray)) else str(value)
 
 
-def _described(ds: xr.Dataset) -> xr.Dataset:
+def described(ds: xr.Dataset) -> xr.Dataset:
+    """Return a recording whose variables have their units and names."""
     texts = {
         "t": ("s", "spike time"),
         "sign": ("1", "sign of the spike"),
@@ -470,12 +538,12 @@ def concatenate(
     if "t" in first.variables:
         joined["t"] = ("event", np.concatenate([part["t"].values for part in parts]))
     if signed:
-        joined["sign"] = ("event", np.concatenate([_sign(part) for part in parts]))
+        joined["sign"] = ("event", np.concatenate([signs(part) for part in parts]))
     requested = n_trials_requested
     if requested is None:
         requested = sum(int(part.attrs["n_trials_requested"]) for part in parts)
     complete = int(joined.sizes["trial"] >= requested)
-    return _described(joined.assign_attrs(n_trials_requested=requested, complete=complete))
+    return described(joined.assign_attrs(n_trials_requested=requested, complete=complete))
 
 
 def _check_same_run(first: xr.Dataset, part: xr.Dataset) -> None:
@@ -503,7 +571,8 @@ def _without_events(ds: xr.Dataset) -> xr.Dataset:
     return ds.drop_dims("event", errors="ignore")
 
 
-def _sign(ds: xr.Dataset) -> NDArray[np.int8]:
+def signs(ds: xr.Dataset) -> NDArray[np.int8]:
+    """Return the sign of each event, of shape (event,)."""
     if "sign" in ds.variables:
         sign: NDArray[np.int8] = ds["sign"].values
         return sign
@@ -518,10 +587,25 @@ def validate(ds: xr.Dataset) -> None:
     RecordingError
         If it is not; the message names what is wrong.
     """
+    validate_counts(ds)
+    if not np.all(np.isfinite(ds["output"].values)):
+        raise RecordingError("The recording expects finite outputs, got others.")
+    if ds.attrs["record"] == "spikes":
+        _check_events(ds, offsets(ds))
+
+
+def validate_counts(ds: xr.Dataset) -> None:
+    """Check all of a recording but its outputs and the times of its events.
+
+    Raises
+    ------
+    RecordingError
+        If it is none; the message names what is wrong.
+    """
     _check_attributes(ds)
     _check_variables(ds)
     if ds.attrs["record"] == "spikes":
-        _check_events(ds, offsets(ds))
+        offsets(ds)
 
 
 def _check_attributes(ds: xr.Dataset) -> None:
@@ -569,8 +653,6 @@ def _check_variables(ds: xr.Dataset) -> None:
     for name in ("row_size", "active_rows", "rows", "columns", "positions", "cores"):
         if ds[name].dtype.kind not in "iu" or np.any(ds[name].values < 0):
             raise RecordingError(f"The recording expects counts >= 0 as {name!r}, got others.")
-    if not np.all(np.isfinite(ds["output"].values)):
-        raise RecordingError("The recording expects finite outputs, got others.")
 
 
 def _check_events(ds: xr.Dataset, bounds: NDArray[np.int64]) -> None:
@@ -612,10 +694,8 @@ def save(ds: xr.Dataset, path: str | os.PathLike[str]) -> None:
     validate(ds)
     check_path(path)
     plain = ds.drop_encoding()
-    if "t" in plain.variables and _on_grid(ds):
-        plain["t"].encoding.update(
-            dtype="int32", scale_factor=float(ds.attrs["dt"]), _FillValue=_PACKED_FILL
-        )
+    if "t" in plain.variables and on_grid(ds):
+        plain["t"].encoding.update(packed(ds))
     with replacing(path) as scratch:
         if scratch.suffix == ".nc":
             _write_netcdf(plain, scratch)
@@ -642,10 +722,16 @@ def _check_suffix(path: Path) -> None:
         raise ValueError(f"A recording's file name ends in .nc or .zarr, got {path.name!r}.")
 
 
-def _on_grid(ds: xr.Dataset) -> bool:
+def on_grid(ds: xr.Dataset) -> bool:
+    """Return whether all spike times are whole steps, so that files can pack them."""
     step = np.rint(ds["t"].values / ds.attrs["dt"])
     fits = bool(np.all(np.abs(step) < np.iinfo(np.int32).max))
     return fits and np.array_equal(step * ds.attrs["dt"], ds["t"].values)
+
+
+def packed(ds: xr.Dataset) -> dict[str, object]:
+    """Return how files keep spike times that are whole steps."""
+    return {"dtype": "int32", "scale_factor": float(ds.attrs["dt"]), "_FillValue": _PACKED_FILL}
 
 
 def _write_netcdf(ds: xr.Dataset, path: Path) -> None:
@@ -656,6 +742,26 @@ def _write_netcdf(ds: xr.Dataset, path: Path) -> None:
             packed = {} if name == "output" else {"zlib": True, "complevel": 1, "shuffle": True}
             variable.encoding.update(fletcher32=True, **packed)
     ds.to_netcdf(path, engine="h5netcdf")
+
+
+def written(ds: xr.Dataset) -> xr.Dataset:
+    """Return the trials of an opened file that are whole, with plain attributes.
+
+    A store that grew during a run says in its attributes how far that is.
+    """
+    attributes = {
+        str(name): value.item() if isinstance(value, np.generic) else value
+        for name, value in ds.attrs.items()
+    }
+    whole = {
+        dim: slice(int(attributes.pop(f"n_{dim}s_done")))
+        for dim in ("trial", "event")
+        if f"n_{dim}s_done" in attributes
+    }
+    attributes.pop("any_negative", None)
+    found = ds.isel(whole, missing_dims="ignore")
+    found.attrs = attributes
+    return found
 
 
 def load(path: str | os.PathLike[str]) -> xr.Dataset:
@@ -674,6 +780,7 @@ def load(path: str | os.PathLike[str]) -> xr.Dataset:
     source = Path(path)
     _check_suffix(source)
     engine = "h5netcdf" if source.suffix == ".nc" else "zarr"
+    options = {} if engine == "h5netcdf" else {"consolidated": False}
     if not source.exists():
         raise RecordingError(f"There is no recording at {source}.")
     try:
@@ -683,15 +790,16 @@ def load(path: str | os.PathLike[str]) -> xr.Dataset:
             with h5py.File(source, "r") as file:
                 file.attrs.get("_nc3_strict")
         with xr.open_dataset(
-            source, engine=engine, chunks=None, decode_times=False, decode_timedelta=False
+            source,
+            engine=engine,
+            chunks=None,
+            decode_times=False,
+            decode_timedelta=False,
+            backend_kwargs=options,
         ) as opened:
-            ds = opened.load()
-    except _UNREADABLE as error:
+            ds = written(opened).load()
+    except UNREADABLE as error:
         raise RecordingError(f"{source} is damaged, or no recording: {error}") from error
-    ds.attrs = {
-        name: value.item() if isinstance(value, np.generic) else value
-        for name, value in ds.attrs.items()
-    }
     try:
         validate(ds)
     except RecordingError as error:

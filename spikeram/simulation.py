@@ -10,7 +10,9 @@ clocked engine) or by events.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import hashlib
+import os
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, Protocol, TypeAlias, get_args
 
 import numpy as np
@@ -31,6 +33,7 @@ from spikeram.encoding import Encoding, Stimulus, checked_trains, encode, input_
 from spikeram.errors import SimulationInterrupted
 from spikeram.network import SpikingNetwork
 from spikeram.pool import MaxPool
+from spikeram.recorder import Recorder
 from spikeram.recording import Activity
 from spikeram.seeds import Purpose, Seed, key
 from spikeram.units import Second
@@ -78,6 +81,7 @@ def simulate(
     engine: str = "clocked",
     seed: Seed | None = None,
     record: Literal["spikes", "counts"] = "spikes",
+    to: str | os.PathLike[str] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> xr.Dataset:
     """Return the recording of `model` running on inputs.
@@ -104,6 +108,9 @@ def simulate(
         Needed where anything is drawn: Poisson encoding, noisy or stochastic neurons.
     record : {"spikes", "counts"}
         Keep every spike time, or the counts of each neuron alone.
+    to : path-like, optional
+        A .zarr store to write to while the run goes on, in memory that does not grow with it; a
+        store that the same run left unfinished is gone on with. Events are then read when used.
     progress : callable, optional
         Called with (samples done, samples in all).
 
@@ -142,9 +149,9 @@ def simulate(
     }
     n_samples = levels.shape[0]
     at_a_time = _batch_size(nodes, n_steps)
-    parts: list[xr.Dataset] = []
+    sink = _sink(to, levels, {**provenance, "steps": n_steps, "record": record})
     try:
-        for first in range(0, n_samples, at_a_time):
+        for first in range(sink.done, n_samples, at_a_time):
             some = levels[first : first + at_a_time]
             stimulus = encode(
                 some, nodes, steps=n_steps, encoding=encoding, seed=seed, first_sample=first
@@ -157,25 +164,26 @@ def simulate(
                 first_sample=first,
                 keys=keys,
             )
-            parts.append(
-                recording.build(
-                    activity if stimulus.spikes is None else _with_input(activity, stimulus.spikes),
-                    nodes,
-                    steps=n_steps,
-                    dt=model.dt,
-                    output=decode(activity, layers[-1], decoded_by),
-                    active_rows=_active_rows(activity, nodes, stimulus, n_steps),
-                    first_trial=first,
-                    has_input=stimulus.spikes is not None,
-                    record=record,
-                    provenance=provenance,
-                )
+            part = recording.build(
+                activity if stimulus.spikes is None else _with_input(activity, stimulus.spikes),
+                nodes,
+                steps=n_steps,
+                dt=model.dt,
+                output=decode(activity, layers[-1], decoded_by),
+                active_rows=_active_rows(activity, nodes, stimulus, n_steps),
+                first_trial=first,
+                has_input=stimulus.spikes is not None,
+                record=record,
+                provenance=provenance,
             )
+            if network.classes is not None:
+                part = part.assign_coords(category=("category", network.classes))
+            sink.append(part)
             if progress is not None:
                 progress(first + some.shape[0], n_samples)
-        return _joined(parts, n_samples, network)
+        return sink.result()
     except KeyboardInterrupt:
-        raise SimulationInterrupted(_joined(parts, n_samples, network) if parts else None) from None
+        raise SimulationInterrupted(sink.result() if sink.done else None) from None
 
 
 def membrane(
@@ -322,11 +330,51 @@ def _with_input(activity: Activity, spikes: NDArray[np.int8]) -> Activity:
     return Activity(spikes=(spikes, *activity.spikes), membrane=activity.membrane)
 
 
-def _joined(parts: list[xr.Dataset], n_samples: int, network: SpikingNetwork) -> xr.Dataset:
-    whole = recording.concatenate(parts, n_trials_requested=n_samples)
-    if network.classes is None:
-        return whole
-    return whole.assign_coords(category=("category", network.classes))
+class _Sink(Protocol):
+    """Where the recordings of batches go."""
+
+    @property
+    def done(self) -> int:
+        """Samples that are recorded."""
+
+    def append(self, part: xr.Dataset) -> None:
+        """Add the recording of the next samples."""
+
+    def result(self) -> xr.Dataset:
+        """Return the recording so far."""
+
+
+class _InMemory:
+    """The recordings of batches, joined in the end."""
+
+    def __init__(self, n_samples: int) -> None:
+        self._n_samples = n_samples
+        self._parts: list[xr.Dataset] = []
+
+    @property
+    def done(self) -> int:
+        """Samples that are recorded."""
+        return sum(part.sizes["trial"] for part in self._parts)
+
+    def append(self, part: xr.Dataset) -> None:
+        """Add the recording of the next samples."""
+        self._parts.append(part)
+
+    def result(self) -> xr.Dataset:
+        """Return the recording so far."""
+        return recording.concatenate(self._parts, n_trials_requested=self._n_samples)
+
+
+def _sink(
+    to: str | os.PathLike[str] | None,
+    levels: NDArray[np.int16 | np.int8],
+    provenance: Mapping[str, object],
+) -> _Sink:
+    if to is None:
+        return _InMemory(levels.shape[0])
+    # The same run has the same inputs.
+    inputs = hashlib.sha256(levels.tobytes()).hexdigest()
+    return Recorder(to, n_trials=levels.shape[0], provenance={**provenance, "inputs": inputs})
 
 
 def _noise_keys(layers: Sequence[ChargeLayer], seed: Seed | None, chip: int) -> list[np.uint64]:

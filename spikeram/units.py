@@ -13,6 +13,7 @@ Farad: TypeAlias = float
 Second: TypeAlias = float
 Joule: TypeAlias = float
 Kelvin: TypeAlias = float
+Hertz: TypeAlias = float
 
 Quantity: TypeAlias = Any
 """A float in SI units, a string such as ``"40 uS"``, or a Brian2 quantity."""
