@@ -206,7 +206,9 @@ def recalibrate(chip: ProgrammedChip, x: ArrayLike, *, steps: int | None = None)
         # What is measured is the bare column: an earlier correction would hide its own part.
         ones, zeros = np.ones(layer.n_columns), np.zeros(layer.n_columns)
         bare = replace(layers[n], gain=ones, offset=zeros)
-        measured = _in_units(walk, bare.charge(layer, cores[n]))
+        charge = bare.charge(layer, cores[n])
+        head_start = 0.0 if bare.columns is None else bare.head_start(layer, charge) / n_steps
+        measured = _in_units(walk, charge, head_start)
         gain, offset = _gain_and_offset(layer.by_column(wanted), layer.by_column(measured))
         layers[n] = replace(bare, gain=gain, offset=offset)
         for one, charge in ((wanted_walk, ideal[n]), (walk, layers[n].charge(layer, cores[n]))):
@@ -215,9 +217,11 @@ def recalibrate(chip: ProgrammedChip, x: ArrayLike, *, steps: int | None = None)
     return replace(chip, layers=tuple(layers), recalibrated=True)
 
 
-def _in_units(walk: Walk, charge: ChargeLayer) -> NDArray[np.float64]:
+def _in_units(
+    walk: Walk, charge: ChargeLayer, head_start: NDArray[np.float64] | float = 0.0
+) -> NDArray[np.float64]:
     """Return the mean drive of a layer, (sample, output) in units of activation."""
-    return (walk.drive(charge) + charge.bias) * (charge.scale / charge.threshold)
+    return (walk.drive(charge) + charge.bias + head_start) * (charge.scale / charge.threshold)
 
 
 def _gain_and_offset(

@@ -27,12 +27,13 @@ from spikeram.clocked import (
     fire as fire,
     incoming as incoming,
 )
+from spikeram.draws import noise_keys, read_keys, readings
 from spikeram.encoding import Encoding, Stimulus, checked_trains, encode, input_levels
 from spikeram.errors import SimulationInterrupted
 from spikeram.network import SpikingNetwork
 from spikeram.pool import MaxPool
 from spikeram.recording import Activity
-from spikeram.seeds import Purpose, Seed, key
+from spikeram.seeds import Seed
 from spikeram.units import Second
 from spikeram.wiring import INPUT, Wiring
 
@@ -132,7 +133,8 @@ def simulate(
     nodes = network.charged(layers)
     decoded_by = _checked_decoding(decoding, layers[-1])
     run = registry.lookup("engines", engine)
-    keys = _noise_keys(layers, seed, model.index)
+    keys = noise_keys(layers, seed, model.index)
+    read_from = read_keys(layers, seed, model.index)
     provenance = {
         "engine": engine,
         "encoding": encoding,
@@ -149,6 +151,7 @@ def simulate(
             stimulus = encode(
                 some, nodes, steps=n_steps, encoding=encoding, seed=seed, first_sample=first
             )
+            reading = readings(nodes, None if stimulus.drive is None else some, read_from)
             activity = run(
                 nodes,
                 stimulus.drive,
@@ -156,6 +159,7 @@ def simulate(
                 steps=n_steps,
                 first_sample=first,
                 keys=keys,
+                **({"readings": reading} if reading else {}),
             )
             parts.append(
                 recording.build(
@@ -216,8 +220,9 @@ def membrane(
     nodes = model.network.charged(layers)
     some = nodes[: nodes.index(layers[layer]) + 1]
     drive = encode(levels, some, steps=n_steps, encoding="current").drive
-    keys = _noise_keys(layers[: layer + 1], seed, model.index)
-    activity = clocked(some, drive, None, steps=n_steps, keys=keys)
+    keys = noise_keys(layers[: layer + 1], seed, model.index)
+    reading = readings(some, levels, read_keys(layers, seed, model.index))
+    activity = clocked(some, drive, None, steps=n_steps, keys=keys, readings=reading)
     return xr.DataArray(
         activity.membrane[0] * layers[layer].quantum,
         dims=("step", "neuron"),
@@ -327,14 +332,6 @@ def _joined(parts: list[xr.Dataset], n_samples: int, network: SpikingNetwork) ->
     if network.classes is None:
         return whole
     return whole.assign_coords(category=("category", network.classes))
-
-
-def _noise_keys(layers: Sequence[ChargeLayer], seed: Seed | None, chip: int) -> list[np.uint64]:
-    if not any(layer.noisy for layer in layers):
-        return []
-    if seed is None:
-        raise ValueError("The neurons draw random numbers in every step: give a seed.")
-    return [key(seed, Purpose.NEURON_NOISE, chip, n) for n in range(len(layers))]
 
 
 def _network_of(model: Model) -> SpikingNetwork:

@@ -1,0 +1,60 @@
+"""Read noise of a step: how many cells are driven, and one normal number for each neuron."""
+
+from __future__ import annotations
+
+import math
+
+import numba
+import numpy as np
+
+from spikeram._kernels.random import normal_pair
+
+
+@numba.njit(nogil=True, cache=True)
+def squares_of_patches(spikes, index, weight, out):
+    """Write the sum of squares of what drives the rows at each position into `out`.
+
+    spikes (step, input) int8; index (position, row, tap) int32, -1 for none; weight (row, group)
+    int16; out (step, group, position) int64. A row is driven by the sum over its taps.
+    """
+    n_positions, n_rows, n_taps = index.shape
+    out[:] = 0
+    for k in range(spikes.shape[0]):
+        for p in range(n_positions):
+            for r in range(n_rows):
+                driven = 0
+                for t in range(n_taps):
+                    if index[p, r, t] >= 0:
+                        driven += spikes[k, index[p, r, t]]
+                if driven != 0:
+                    for g in range(weight.shape[1]):
+                        out[k, g, p] += driven * driven * weight[r, g]
+
+
+@numba.njit(nogil=True, cache=True)
+def add_read_noise(key, first_step, first_sample, squares, unit, base, worth, out):
+    """Add normal charge of the variance of the driven cells to `out`, in whole quanta.
+
+    squares (sample, step, group, position) int, the driven rows of each step; base (sample or 1,
+    group, position) float64, what is driven in every step; worth (column,) float64, the
+    variance that one of either brings [quanta**2], where `squares` count in multiples of `unit`.
+    There is one group for all columns, or one for each. out (sample, step, column * position)
+    int32. Two neurons share a counter: (step, half the neuron's number, sample).
+    """
+    n_samples, n_steps, n_groups, n_positions = squares.shape
+    for s in range(n_samples):
+        some = base[min(s, base.shape[0] - 1)]
+        for k in range(n_steps):
+            j = 0
+            odd = 0.0
+            for column in range(worth.size):
+                g = min(column, n_groups - 1)
+                b = min(column, some.shape[0] - 1)
+                for p in range(n_positions):
+                    if j % 2 == 0:
+                        z, odd = normal_pair(key, first_step + k, j // 2, first_sample + s, 0)
+                    else:
+                        z = odd
+                    variance = (squares[s, k, g, p] * unit + some[b, p]) * worth[column]
+                    out[s, k, j] += np.int32(round(math.sqrt(variance) * z))
+                    j += 1
