@@ -20,7 +20,9 @@ really receives,
           b_c \leftarrow b_c + (E[z_c] - k_c E[\hat z_c]) / k_c.
 
 Spikes and pixels are not negative, so most of the power of the conductance errors is their mean,
-a constant that an offset absorbs. A gain without the offset does harm.
+a constant that an offset absorbs. A gain without the offset does harm. Membranes of a chip whose
+comparators switch late begin below where they should (`spikeram.analog`); over T steps that is a
+constant too, and measured with the rest.
 """
 
 from __future__ import annotations
@@ -207,7 +209,9 @@ def recalibrate(chip: ProgrammedChip, x: ArrayLike, *, steps: int | None = None)
         ones, zeros = np.ones(layer.n_columns), np.zeros(layer.n_columns)
         bare = replace(layers[n], gain=ones, offset=zeros)
         charge = bare.charge(layer, cores[n])
-        head_start = 0.0 if bare.columns is None else bare.head_start(layer, charge) / n_steps
+        # The output is read by its charge, where it began counts for nothing.
+        counts = bare.columns is not None and n < len(layers) - 1
+        head_start = bare.head_start(layer, charge) / n_steps if counts else 0.0
         measured = _in_units(walk, charge, head_start)
         gain, offset = _gain_and_offset(layer.by_column(wanted), layer.by_column(measured))
         layers[n] = replace(bare, gain=gain, offset=offset)

@@ -19,8 +19,8 @@ cells fluctuate alike and n of N pairs are driven, they would add the share
 .. math:: \frac{N}{n} \left(\frac{\Delta V_j}{V_{read}}\right)^2 = \frac{n}{N}\,\bar D_j^2
 
 to the variance, with :math:`\bar D_j` the mean difference :math:`G^+ - G^-` of the driven pairs as
-a share of the mean pair's :math:`G^+ + G^-`: 1 % where a quarter of the rows is driven and their
-weights do not cancel down to less than a fifth.
+a share of the mean pair's :math:`G^+ + G^-`: 1 % with a quarter of the rows driven and
+:math:`\bar D_j` of a fifth.
 
 The sum over rows is made of integers. Where every cell fluctuates alike it is the number of driven
 pairs; otherwise the variances of the pairs are rounded to 12 bits, as weights are. The draw is
