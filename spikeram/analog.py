@@ -136,21 +136,37 @@ class ColumnErrors:
 
     Parameters
     ----------
-    sample : ndarray of shape (column,)
-        What every sample carries besides the settled line: offset, injected charge and the
-        coupling of the word lines [V on C_s].
-    decrement : ndarray of shape (column,)
-        What a decrement falls short by: injected charge [V on C_s].
+    offset, injection : ndarray of shape (column,)
+        Offset that every sample carries, and charge that every sample and decrement does
+        [V on C_s].
     comparator : ndarray of shape (column,)
         How far above the threshold the comparator switches [V on C_i].
+    word_line : Volt
+        What the word lines leave on a column [V on C_s].
     bit_coupling : float
         Share of the mean step of the bit lines that stays on a column.
     """
 
-    sample: NDArray[np.float64]
-    decrement: NDArray[np.float64]
+    offset: NDArray[np.float64]
+    injection: NDArray[np.float64]
     comparator: NDArray[np.float64]
+    word_line: Volt
     bit_coupling: float
+
+    @property
+    def sample(self) -> NDArray[np.float64]:
+        """What every sample carries besides the settled line, of shape (column,) [V on C_s]."""
+        return self.offset + self.injection + self.word_line
+
+    def of(self, terms: AnalogTerms) -> ColumnErrors:
+        """Return these errors without those of terms that are off by now."""
+        return ColumnErrors(
+            offset=self.offset * (terms.sigma_offset != 0),
+            injection=self.injection * (terms.injection != 0 or terms.sigma_injection != 0),
+            comparator=self.comparator * (terms.sigma_comparator != 0),
+            word_line=self.word_line * (terms.word_coupling != 0),
+            bit_coupling=terms.bit_coupling,
+        )
 
 
 def draw_columns(
@@ -175,11 +191,11 @@ def draw_columns(
     for term, out in enumerate(normals):
         fill_normal(mismatch, term, 0, 0, out)
     offset, comparator, injected = normals
-    injection = terms.injection + terms.sigma_injection * injected
     return ColumnErrors(
-        sample=terms.sigma_offset * offset + injection - terms.word_coupling * terms.v_word,
-        decrement=injection,
+        offset=terms.sigma_offset * offset,
+        injection=terms.injection + terms.sigma_injection * injected,
         comparator=terms.sigma_comparator * comparator,
+        word_line=-terms.word_coupling * terms.v_word,
         bit_coupling=terms.bit_coupling,
     )
 
@@ -212,7 +228,7 @@ def with_errors(column: Column, errors: ColumnErrors, neuron: SamplingNeuron) ->
         The neurons; they reset by subtraction.
     """
     one_way = neuron.spikes == "unipolar" and neuron.reset == "subtract"
-    injected = neuron.gain * errors.decrement if one_way else np.zeros_like(errors.decrement)
+    injected = neuron.gain * errors.injection * one_way
     late = injected + errors.comparator
     return Column(
         bias=column.bias + neuron.gain * errors.sample - (1.0 - neuron.decay()) * late,

@@ -131,7 +131,7 @@ class Chip:
 
     def only(self, *names: str) -> Chip:
         """Return the chip with all analog terms off but the named ones."""
-        self.without(*names)
+        self.without(*names)  # refuses what is no name
         return self.without(*(name for name in self.terms if name not in names))
 
     @property
@@ -293,6 +293,30 @@ class ProgrammedChip:
     seed: str
     index: int = 0
     recalibrated: bool = False
+
+    def without(self, *names: str) -> ProgrammedChip:
+        """Return the same cells with the named analog terms off.
+
+        What was measured by recalibration stays: it was measured with them.
+        """
+        chip = self.chip.without(*names)
+        layers = []
+        for layer in self.layers:
+            neuron, _ = switched_off(layer.crossbar.neuron, chip.analog, names)
+            layers.append(
+                replace(
+                    layer,
+                    crossbar=replace(layer.crossbar, neuron=neuron),
+                    columns=None if layer.columns is None else layer.columns.of(chip.analog),
+                    sigma_read=layer.sigma_read if chip.analog.read_noise else 0.0,
+                )
+            )
+        return replace(self, chip=chip, layers=tuple(layers))
+
+    def only(self, *names: str) -> ProgrammedChip:
+        """Return the same cells with all analog terms off but the named ones."""
+        self.chip.only(*names)  # refuses what is no name
+        return self.without(*(name for name in self.chip.terms if name not in names))
 
     @property
     def dt(self) -> Second:

@@ -35,7 +35,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from spikeram._kernels.crossbar import charge_of_patches, charge_of_spikes
 from spikeram._kernels.read_noise import add_read_noise, squares_of_patches
 from spikeram.errors import CapacityError
 from spikeram.gather import Gather
@@ -81,40 +80,34 @@ class ReadNoise:
         """Share of a unit that one spike on one tap of a row brings."""
         return 1.0 if self.gather is None else 1.0 / self.gather.n_taps**2
 
-    def squares(self, spikes: NDArray[np.int8]) -> NDArray[np.int32 | np.int64]:
-        """Return how much is driven in each step, in units of `unit`.
+    def squares(self, spikes: NDArray[np.int8]) -> NDArray[np.float64]:
+        """Return how much is driven in each step, in units of `unit`: whole numbers.
 
         Parameters
         ----------
         spikes : int8 ndarray of shape (sample, step, input)
-            Spikes of the layer's sources.
+            Spikes of the layer's sources. Several of one neuron in a step drive its row one after
+            the other, and each time its cells have fluctuated anew.
 
         Returns
         -------
-        int ndarray of shape (sample, step, group, position)
+        float64 ndarray of shape (sample, step, group, position)
             One group for all columns, or one for each.
         """
-        n_samples, steps, n_inputs = spikes.shape
-        if self.gather is None and self.weight is None:
-            counts: NDArray[np.int32] = np.count_nonzero(spikes, axis=-1).astype(np.int32)
-            return counts.reshape(n_samples, steps, 1, 1)
-        flat = spikes.reshape(-1, n_inputs)
+        n_samples, steps, _ = spikes.shape
         if self.gather is None:
-            of_rows = np.empty((flat.shape[0], self.worth.size), np.int32)
-            charge_of_spikes(np.abs(flat), self.weight, n_inputs, of_rows)
-            return of_rows.reshape(n_samples, steps, -1, 1)
+            driven = np.abs(spikes).astype(np.float64)
+            if self.weight is None:
+                return driven.sum(axis=-1)[..., np.newaxis, np.newaxis]
+            # Sums of integers far below 2**53: the same in any order.
+            return (driven @ self.weight.astype(np.float64))[..., np.newaxis]
         weight = self.weight
         if weight is None:
             weight = np.ones((self.gather.n_rows, 1), np.int16)
-        shape = (flat.shape[0], weight.shape[1], self.n_positions)
-        found: NDArray[np.int32 | np.int64]
-        if self.gather.n_taps == 1:
-            found = np.empty(shape, np.int32)
-            charge_of_patches(np.abs(flat), weight, *self.gather.places, found)
-        else:
-            found = np.empty(shape, np.int64)
-            squares_of_patches(flat, self.gather.index, weight, found)
-        return found.reshape(n_samples, steps, *shape[1:])
+        found = np.empty((n_samples, steps, weight.shape[1], self.n_positions))
+        for some, out in zip(spikes, found):
+            squares_of_patches(some, self.gather.index, weight, out)
+        return found
 
     def base(self, levels: NDArray[np.int16] | None = None, full: int = 1) -> NDArray[np.float64]:
         """Return what is driven in every step, of shape (sample or 1, group, position) [units].
@@ -185,7 +178,7 @@ class Reading:
             Numbers of the first step and sample: draws are addressed by them.
         """
         noise = self.noise
-        silent: NDArray[np.int32 | np.int64] = np.zeros((*shape, 1, noise.n_positions), np.int32)
+        silent = np.zeros((*shape, 1, noise.n_positions))
         squares = silent if spikes is None else noise.squares(spikes)
         charge = np.zeros((*shape, noise.n_outputs), np.int32)
         add_read_noise(

@@ -243,14 +243,16 @@ def read_units_by_hand(noise, spikes, levels, full):
     for p in range(positions):
         for row in range(index.shape[1]):
             taps = [int(i) for i in index[p, row]]
-            spiking = Fraction(sum(int(spikes[i]) for i in taps if i >= 0), len(taps))
+            numbers = [int(spikes[i]) for i in taps if i >= 0]
+            pulses = [sum((n > m) - (n < -m) for n in numbers) for m in range(9)]
+            spiking = sum(Fraction(pulse, len(taps)) ** 2 for pulse in pulses)
             steady = Fraction(0)
             if levels is not None:
                 total = sum(int(levels[i]) for i in taps if i >= 0)
                 steady = Fraction(total, len(taps) * full)
             for c in range(columns):
                 weight = 1 if noise.weight is None else int(noise.weight[row, c])
-                units[c, p] += float(weight * (spiking**2 + steady**2))
+                units[c, p] += float(weight * (spiking + steady**2))
     return units + np.broadcast_to(noise.always_on, columns)[:, np.newaxis]
 
 
@@ -258,10 +260,11 @@ def column_by_hand(charges, threshold, membrane, *, comparator, injected, ternar
     """Return the spikes of a neuron that compares late and whose decrements fall short."""
     spikes = []
     for charge in charges:
-        membrane += charge
+        membrane += charge + injected
         spike = 0
         if membrane >= threshold + comparator:
-            spike, membrane = 1, membrane - threshold + injected
+            # What ternary neurons inject into decrements is left out of the model.
+            spike, membrane = 1, membrane - threshold + (0 if ternary else injected)
         elif ternary and membrane <= -threshold + comparator:
             spike, membrane = -1, membrane + threshold
         spikes.append(spike)

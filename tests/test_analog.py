@@ -29,11 +29,12 @@ def a_chip(base=None, **terms) -> Chip:
     return dataclasses.replace(base or chips.ideal(), analog=AnalogTerms(**terms))
 
 
-def errors(n=1, *, sample=0.0, decrement=0.0, comparator=0.0):
+def errors(*, offset=0.0, injection=0.0, comparator=0.0):
     return ColumnErrors(
-        sample=np.full(n, sample),
-        decrement=np.full(n, decrement),
-        comparator=np.full(n, comparator),
+        offset=np.array([offset]),
+        injection=np.array([injection]),
+        comparator=np.array([comparator]),
+        word_line=0.0,
         bit_coupling=0.0,
     )
 
@@ -53,20 +54,20 @@ NEURON = SamplingNeuron(c_sample=2.0**-45, c_integ=2.0**-43, v_rail=math.inf)  #
 IDEAL = Column(bias=np.zeros(1), threshold=np.array([64 * STEP]), initial=np.array([32 * STEP]))
 
 
-@pytest.mark.parametrize("sample", [-3, 0, 1, 5, 40])
-def test_an_offset_on_every_sample_raises_the_rate_by_gain_times_offset_over_threshold(sample):
-    column = with_errors(IDEAL, errors(sample=4 * sample * STEP), NEURON)
+@pytest.mark.parametrize("offset", [-3, 0, 1, 5, 40])
+def test_an_offset_on_every_sample_raises_the_rate_by_gain_times_offset_over_threshold(offset):
+    column = with_errors(IDEAL, errors(offset=4 * offset * STEP), NEURON)
     # Rounded to nearest from half a threshold: exactly T (I + gain o) / theta spikes.
-    expected = max(0, math.floor(100 * (20 + sample) / 64 + 0.5))
+    expected = max(0, math.floor(100 * (20 + offset) / 64 + 0.5))
     assert counts(column, 20 * STEP, 100, NEURON) == expected
 
 
 @pytest.mark.parametrize("injected", [-16, 0, 8, 24])
-def test_injected_charge_makes_every_decrement_smaller(injected):
-    column = with_errors(IDEAL, errors(decrement=4 * injected * STEP), NEURON)
+def test_injected_charge_comes_with_every_sample_and_makes_every_decrement_smaller(injected):
+    column = with_errors(IDEAL, errors(injection=4 * injected * STEP), NEURON)
     # The spike number n needs a charge of 64 + (n - 1) (64 - q), of which 32 are there.
-    expected = 1 + math.floor((32 + 20 * 100 - 64) / (64 - injected))
-    assert counts(column, 20 * STEP, 100, NEURON) == expected
+    expected = max(0, 1 + math.floor((32 + (20 + injected) * 100 - 64) / (64 - injected)))
+    assert counts(column, 20 * STEP, 100, NEURON) == min(100, expected)
 
 
 @pytest.mark.parametrize("late", [-40, -8, 0, 8, 40])
@@ -80,16 +81,15 @@ def test_a_late_comparator_costs_a_part_of_one_spike_however_long_the_run(late):
 @given(
     charges=st.lists(st.integers(-80, 160), min_size=1, max_size=30),
     comparator=st.integers(-30, 30),
-    decrement=st.integers(-30, 30),
+    injected=st.integers(-30, 30),
     spikes=st.sampled_from(["unipolar", "ternary"]),
 )
 def test_folded_columns_fire_as_comparators_and_decrements_by_hand_do(
-    charges, comparator, decrement, spikes
+    charges, comparator, injected, spikes
 ):
     neuron = dataclasses.replace(NEURON, spikes=spikes)
-    one_way = decrement if spikes == "unipolar" else 0
     column = with_errors(
-        IDEAL, errors(decrement=4 * decrement * STEP, comparator=comparator * STEP), neuron
+        IDEAL, errors(injection=4 * injected * STEP, comparator=comparator * STEP), neuron
     )
     layer = charge_layer(
         "column", np.full((1, 1), 2.0**-9), bias=column.bias, threshold=column.threshold,
@@ -99,7 +99,7 @@ def test_folded_columns_fire_as_comparators_and_decrements_by_hand_do(
     charge = np.array(charges, np.int32)[np.newaxis, :, np.newaxis] * step
     fired = fire(layer, charge)[0][0, :, 0]
     expected = column_by_hand(
-        charges, 64, 32, comparator=comparator, injected=one_way, ternary=spikes == "ternary"
+        charges, 64, 32, comparator=comparator, injected=injected, ternary=spikes == "ternary"
     )
     assert fired.tolist() == expected
 
@@ -155,12 +155,12 @@ def test_columns_draw_the_spreads_that_were_asked_for():
     n = 20_000
     drawn = draw_columns(ALL, n, seed=0, chip=0, layer=0)
     sample = math.hypot(ALL.sigma_offset, ALL.sigma_injection)
-    spreads = {"sample": sample, "decrement": 1.5e-3, "comparator": 1.0e-3}
+    spreads = {"sample": sample, "injection": 1.5e-3, "comparator": 1.0e-3}
     for name, sigma in spreads.items():
         # The standard error of a standard deviation is sigma / sqrt(2 n); allow four of them.
         assert getattr(drawn, name).std() == pytest.approx(sigma, rel=4 / math.sqrt(2 * n))
     assert drawn.sample.mean() == pytest.approx(-0.003 * 1.3, abs=4 * sample / math.sqrt(n))
-    assert abs(np.corrcoef(drawn.comparator, drawn.decrement)[0, 1]) < 4 / math.sqrt(n)
+    assert abs(np.corrcoef(drawn.comparator, drawn.injection)[0, 1]) < 4 / math.sqrt(n)
 
 
 def test_the_measured_chip_has_offsets_of_two_to_four_converter_steps():
@@ -176,11 +176,11 @@ def test_switching_a_term_off_leaves_the_others_as_they_were():
     without = draw_columns(
         dataclasses.replace(ALL, sigma_comparator=0.0), 50, seed=0, chip=1, layer=2
     )
-    np.testing.assert_array_equal(with_all.sample, without.sample)
-    np.testing.assert_array_equal(with_all.decrement, without.decrement)
+    np.testing.assert_array_equal(with_all.offset, without.offset)
+    np.testing.assert_array_equal(with_all.injection, without.injection)
     assert not without.comparator.any()
     other = draw_columns(ALL, 50, seed=0, chip=2, layer=2)
-    assert not np.isclose(other.sample, with_all.sample).any()
+    assert not np.isclose(other.offset, with_all.offset).any()
 
 
 def test_every_term_can_be_named_and_switched_off_alone():
@@ -201,6 +201,22 @@ def test_a_chip_whose_terms_are_all_off_runs_as_one_that_never_had_them():
     ]
     np.testing.assert_array_equal(runs[0]["t"], runs[1]["t"])
     np.testing.assert_array_equal(runs[0]["output"], runs[1]["output"])
+
+
+@pytest.mark.parametrize("name", chips.neurram_analog().terms)
+def test_a_programmed_chip_without_a_term_is_the_one_programmed_without_it(name):
+    network = convert(trained(), inputs(0, 50), steps=16)
+    chip = chips.neurram_analog()
+    switched = program(network, chip=chip, seed=0).without(name)
+    x = inputs(1, 10)
+    runs = [
+        simulate(model, x, seed=1, decoding="counts")
+        for model in (switched, program(network, chip=chip.without(name), seed=0))
+    ]
+    assert switched.chip.terms == chip.without(name).terms
+    np.testing.assert_array_equal(runs[0]["t"], runs[1]["t"])
+    alone = program(network, chip=chip, seed=0).only(name)
+    assert alone.chip.terms == (name,)
 
 
 def test_recordings_name_the_terms_of_their_chip():

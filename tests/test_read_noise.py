@@ -90,7 +90,8 @@ def test_driven_rows_are_counted_as_integers_by_hand_count_them(seed, kind, grad
     rng = np.random.default_rng(seed)
     noise = random_noise(rng, 18 if kind != "dense" else 7, 3, gathered(rng, kind), graded=graded)
     n_inputs = 7 if kind == "dense" else 72
-    spikes = rng.integers(-1, 2, (2, 3, n_inputs)).astype(np.int8)
+    most = int(rng.integers(1, 4))  # several spikes in a step are several pulses
+    spikes = rng.integers(-most, most + 1, (2, 3, n_inputs)).astype(np.int8)
     levels = rng.integers(-4, 5, (2, n_inputs)).astype(np.int16) if constant else None
     found = noise.squares(spikes) * noise.unit + noise.base(levels, 4)[:, np.newaxis]
     found = np.broadcast_to(found, (2, 3, 3, noise.n_positions))

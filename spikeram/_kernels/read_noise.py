@@ -15,27 +15,36 @@ def squares_of_patches(spikes, index, weight, out):
     """Write the sum of squares of what drives the rows at each position into `out`.
 
     spikes (step, input) int8; index (position, row, tap) int32, -1 for none; weight (row, group)
-    int16; out (step, group, position) int64. A row is driven by the sum over its taps.
+    int16; out (step, group, position) float64. A row is driven by the sum over its taps, pulse by
+    pulse where taps bring several.
     """
     n_positions, n_rows, n_taps = index.shape
-    out[:] = 0
+    out[:] = 0.0
     for k in range(spikes.shape[0]):
         for p in range(n_positions):
             for r in range(n_rows):
-                driven = 0
+                most = 0
                 for t in range(n_taps):
                     if index[p, r, t] >= 0:
-                        driven += spikes[k, index[p, r, t]]
-                if driven != 0:
+                        most = max(most, abs(np.int64(spikes[k, index[p, r, t]])))
+                square = 0
+                for pulse in range(most):
+                    driven = 0
+                    for t in range(n_taps):
+                        if index[p, r, t] >= 0:
+                            number = np.int64(spikes[k, index[p, r, t]])
+                            driven += np.int64(number > pulse) - np.int64(number < -pulse)
+                    square += driven * driven
+                if square > 0:
                     for g in range(weight.shape[1]):
-                        out[k, g, p] += driven * driven * weight[r, g]
+                        out[k, g, p] += square * weight[r, g]
 
 
 @numba.njit(nogil=True, cache=True)
 def add_read_noise(key, first_step, first_sample, squares, unit, base, worth, out):
     """Add normal charge of the variance of the driven cells to `out`, in whole quanta.
 
-    squares (sample, step, group, position) int, the driven rows of each step; base (sample or 1,
+    squares (sample, step, group, position) float64, the driven rows of each step; base (sample or 1,
     group, position) float64, what is driven in every step; worth (column,) float64, the
     variance that one of either brings [quanta**2], where `squares` count in multiples of `unit`.
     There is one group for all columns, or one for each. out (sample, step, column * position)
