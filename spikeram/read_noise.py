@@ -98,7 +98,8 @@ class ReadNoise:
         if self.gather is None:
             driven = np.abs(spikes).astype(np.float64)
             if self.weight is None:
-                return driven.sum(axis=-1)[..., np.newaxis, np.newaxis]
+                counts: NDArray[np.float64] = driven.sum(axis=-1)
+                return counts[..., np.newaxis, np.newaxis]
             # Sums of integers far below 2**53: the same in any order.
             return (driven @ self.weight.astype(np.float64))[..., np.newaxis]
         weight = self.weight

@@ -23,13 +23,13 @@ def squares_of_patches(spikes, index, weight, out):
     for k in range(spikes.shape[0]):
         for p in range(n_positions):
             for r in range(n_rows):
-                most = 0
+                most = np.int64(0)
                 for t in range(n_taps):
                     if index[p, r, t] >= 0:
                         most = max(most, abs(np.int64(spikes[k, index[p, r, t]])))
-                square = 0
+                square = np.int64(0)
                 for pulse in range(most):
-                    driven = 0
+                    driven = np.int64(0)
                     for t in range(n_taps):
                         if index[p, r, t] >= 0:
                             number = np.int64(spikes[k, index[p, r, t]])
@@ -44,9 +44,9 @@ def squares_of_patches(spikes, index, weight, out):
 def add_read_noise(key, first_step, first_sample, squares, unit, base, worth, out):
     """Add normal charge of the variance of the driven cells to `out`, in whole quanta.
 
-    squares (sample, step, group, position) float64, the driven rows of each step; base (sample or 1,
-    group, position) float64, what is driven in every step; worth (column,) float64, the
-    variance that one of either brings [quanta**2], where `squares` count in multiples of `unit`.
+    squares (sample, step, group, position) float64, the driven rows of each step, in multiples of
+    `unit`; base (sample or 1, group, position) float64, what is driven in every step; worth
+    (column,) float64, the variance that one of either brings [quanta**2].
     There is one group for all columns, or one for each. out (sample, step, column * position)
     int32. Two neurons share a counter: (step, half the neuron's number, sample).
     """
