@@ -41,7 +41,7 @@ from spikeram.gather import Gather
 
 _LARGEST = 2047
 # No normal number drawn from 32 bits is larger.
-_FARTHEST = 6.8
+_FARTHEST = 6.4
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -7,7 +7,10 @@ import math
 import numba
 import numpy as np
 
-from spikeram._kernels.random import normal_pair
+from spikeram._kernels.random import inverse_normal, philox
+
+_STEP = 2.0**-32
+_HALF_STEP = 2.0**-33
 
 
 @numba.njit(nogil=True, cache=True)
@@ -41,29 +44,36 @@ def squares_of_patches(spikes, index, weight, out):
 
 
 @numba.njit(nogil=True, cache=True)
+def _fill_normals(key, step, sample, out):
+    # Four neurons share a counter, one word each; `out` has a multiple of four.
+    for n in range(out.size // 4):
+        x0, x1, x2, x3 = philox(key, step, n, sample, 0)
+        out[4 * n] = inverse_normal(x0 * _STEP + _HALF_STEP)
+        out[4 * n + 1] = inverse_normal(x1 * _STEP + _HALF_STEP)
+        out[4 * n + 2] = inverse_normal(x2 * _STEP + _HALF_STEP)
+        out[4 * n + 3] = inverse_normal(x3 * _STEP + _HALF_STEP)
+
+
+@numba.njit(nogil=True, cache=True)
 def add_read_noise(key, first_step, first_sample, squares, unit, base, worth, out):
     """Add normal charge of the variance of the driven cells to `out`, in whole quanta.
 
     squares (sample, step, group, position) float64, the driven rows of each step, in multiples of
     `unit`; base (sample or 1, group, position) float64, what is driven in every step; worth
-    (column,) float64, the variance that one of either brings [quanta**2].
-    There is one group for all columns, or one for each. out (sample, step, column * position)
-    int32. Two neurons share a counter: (step, half the neuron's number, sample).
+    (column,) float64, the variance that one of either brings [quanta**2]. There is one group for
+    all columns, or one for each. out (sample, step, column * position) int32. Draws are addressed
+    by (step, neuron, sample).
     """
     n_samples, n_steps, n_groups, n_positions = squares.shape
+    z = np.empty(-(-out.shape[2] // 4) * 4)
     for s in range(n_samples):
         some = base[min(s, base.shape[0] - 1)]
         for k in range(n_steps):
-            j = 0
-            odd = 0.0
+            _fill_normals(key, first_step + k, first_sample + s, z)
             for column in range(worth.size):
-                g = min(column, n_groups - 1)
-                b = min(column, some.shape[0] - 1)
+                driven = squares[s, k, min(column, n_groups - 1)]
+                steady = some[min(column, some.shape[0] - 1)]
+                first = column * n_positions
                 for p in range(n_positions):
-                    if j % 2 == 0:
-                        z, odd = normal_pair(key, first_step + k, j // 2, first_sample + s, 0)
-                    else:
-                        z = odd
-                    variance = (squares[s, k, g, p] * unit + some[b, p]) * worth[column]
-                    out[s, k, j] += np.int32(round(math.sqrt(variance) * z))
-                    j += 1
+                    variance = (driven[p] * unit + steady[p]) * worth[column]
+                    out[s, k, first + p] += np.int32(round(math.sqrt(variance) * z[first + p]))
