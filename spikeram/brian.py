@@ -581,9 +581,11 @@ class _Noise(BrianObject):
         first = self._first_sample
         fill_noise(self._key, step, first, layer.sigma_noise, layer.kick, self._noise)
         if arrivals is not None and arrived is not None:
-            self._noise += arrivals.reading.charge(
-                arrived[:, np.newaxis], (arrived.shape[0], 1), first_step=step, first_sample=first
-            )[:, 0]
+            charge = np.zeros((arrived.shape[0], 1, layer.n_outputs), np.int32)
+            arrivals.reading.add_to(
+                charge, arrived[:, np.newaxis], first_step=step, first_sample=first
+            )
+            self._noise += charge[:, 0]
         self._noise *= layer.quantum
 
 

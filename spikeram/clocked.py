@@ -91,12 +91,10 @@ def clocked(
                 out = trains[node.name]
                 charge = _no_charge(out) if arriving is None else _charge(arriving, node)
                 if node.read is not None:
-                    noise = (
-                        readings[node.name]
-                        .some(block)
-                        .charge(arriving, out.shape[:2], first_sample=first_sample + block.start)
-                    )
-                    charge = noise if arriving is None else charge + noise
+                    if arriving is None:
+                        charge = np.zeros(out.shape, np.int32)
+                    first = first_sample + block.start
+                    readings[node.name].some(block).add_to(charge, arriving, first_sample=first)
                 _integrate(
                     node,
                     charge,

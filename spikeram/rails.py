@@ -106,7 +106,7 @@ def _shares(
         if arriving is not None:
             charge += charge_of(node, arriving)
         if node.name in reading:
-            charge += reading[node.name].charge(arriving, spikes.shape[:2], first_sample=first)
+            reading[node.name].add_to(charge, arriving, first_sample=first)
         drive = None if given.drive is None else given.drive.get(node.name)
         key = own_keys.get(node.name, np.uint64(0))
         met = [

@@ -159,33 +159,31 @@ class Reading:
         """Return the reading of some of the samples."""
         return self if self.base.shape[0] == 1 else replace(self, base=self.base[samples])
 
-    def charge(
+    def add_to(
         self,
+        charge: NDArray[np.int32],
         spikes: NDArray[np.int8] | None,
-        shape: tuple[int, int],
         *,
         first_step: int = 0,
         first_sample: int = 0,
-    ) -> NDArray[np.int32]:
-        """Return the noise of each step, of shape (sample, step, output) [quanta].
+    ) -> None:
+        """Add the noise of each step to its charge.
 
         Parameters
         ----------
+        charge : int32 ndarray of shape (sample, step, output)
+            Charge that arrives [quanta]; changed.
         spikes : int8 ndarray of shape (sample, step, input), or None
-            Spikes that arrive; None where a constant input alone drives the layer.
-        shape : tuple of int
-            Samples and steps.
+            Spikes that bring it; None where a constant input alone drives the layer.
         first_step, first_sample : int
             Numbers of the first step and sample: draws are addressed by them.
         """
         noise = self.noise
-        silent = np.zeros((*shape, 1, noise.n_positions))
+        silent = np.zeros((*charge.shape[:2], 1, noise.n_positions))
         squares = silent if spikes is None else noise.squares(spikes)
-        charge = np.zeros((*shape, noise.n_outputs), np.int32)
         add_read_noise(
             self.key, first_step, first_sample, squares, noise.unit, self.base, noise.worth, charge
         )
-        return charge
 
 
 def read_noise(

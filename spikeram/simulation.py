@@ -102,7 +102,7 @@ def simulate(
     engine : {"clocked", "brian2"} or another registered name
         Every engine gives the same spikes, to the bit.
     seed : int or numpy.random.SeedSequence, optional
-        Needed where anything is drawn: Poisson encoding, noisy or stochastic neurons.
+        Needed where anything is drawn: Poisson encoding, noisy or stochastic neurons, read noise.
     record : {"spikes", "counts"}
         Keep every spike time, or the counts of each neuron alone.
     progress : callable, optional
