@@ -20,7 +20,9 @@ really receives,
           b_c \leftarrow b_c + (E[z_c] - k_c E[\hat z_c]) / k_c.
 
 Spikes and pixels are not negative, so most of the power of the conductance errors is their mean,
-a constant that an offset absorbs. A gain without the offset does harm.
+a constant that an offset absorbs. A gain without the offset does harm. Membranes of a chip whose
+comparators switch late begin below where they should (`spikeram.analog`); over T steps that is a
+constant too, and measured with the rest.
 """
 
 from __future__ import annotations
@@ -206,7 +208,11 @@ def recalibrate(chip: ProgrammedChip, x: ArrayLike, *, steps: int | None = None)
         # What is measured is the bare column: an earlier correction would hide its own part.
         ones, zeros = np.ones(layer.n_columns), np.zeros(layer.n_columns)
         bare = replace(layers[n], gain=ones, offset=zeros)
-        measured = _in_units(walk, bare.charge(layer, cores[n]))
+        charge = bare.charge(layer, cores[n])
+        # The output is read by its charge, where it began counts for nothing.
+        counts = bare.columns is not None and n < len(layers) - 1
+        head_start = bare.head_start(layer, charge) / n_steps if counts else 0.0
+        measured = _in_units(walk, charge, head_start)
         gain, offset = _gain_and_offset(layer.by_column(wanted), layer.by_column(measured))
         layers[n] = replace(bare, gain=gain, offset=offset)
         for one, charge in ((wanted_walk, ideal[n]), (walk, layers[n].charge(layer, cores[n]))):
@@ -215,9 +221,11 @@ def recalibrate(chip: ProgrammedChip, x: ArrayLike, *, steps: int | None = None)
     return replace(chip, layers=tuple(layers), recalibrated=True)
 
 
-def _in_units(walk: Walk, charge: ChargeLayer) -> NDArray[np.float64]:
+def _in_units(
+    walk: Walk, charge: ChargeLayer, head_start: NDArray[np.float64] | float = 0.0
+) -> NDArray[np.float64]:
     """Return the mean drive of a layer, (sample, output) in units of activation."""
-    return (walk.drive(charge) + charge.bias) * (charge.scale / charge.threshold)
+    return (walk.drive(charge) + charge.bias + head_start) * (charge.scale / charge.threshold)
 
 
 def _gain_and_offset(

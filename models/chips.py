@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from spikeram.analog import AnalogTerms
 from spikeram.chip import Chip
 from spikeram.energy import EnergyModel
 from spikeram.models import devices
@@ -45,6 +46,41 @@ def neurram() -> Chip:
         n_cores=48,
         rows=256,
         columns=256,
+    )
+
+
+def neurram_analog() -> Chip:
+    """Return the `neurram` chip with every analog term on, each of which can be switched off.
+
+    Notes
+    -----
+    *Derived.* The published software (github.com/weierwan/Neurram_48core) lists the intercepts of
+    its columns in ADC steps. Their spread within a layer of ResNet-20 was 3.6 steps of 0.08 V over
+    84 samples (3 magnitude bits, 6 pulses for each, sampled twice), that is 3.4 mV for each
+    sample: here 3.0 mV of offset and 1.5 mV of injected charge, and this split is assumed. Their
+    means over a core were 4.5 to 11 steps of 0.075 V over 140 samples (RBM), 2.4 to 5.9 mV: a
+    share of 0.003 of the word lines' 1.3 V (0.9 to 2.2 V, Extended Data Fig. 12), if it was all
+    theirs. The noise of sampling is kT/C at 300 K.
+
+    *Assumed.* Bit lines couple as much as word lines and a pair's edges do not cancel, which bounds
+    it from above; comparators, which are the amplifiers after their offset was stored, are
+    1 mV apart; C_integ leaks with 10 ms, as 1 pA at 0.1 V would. Read noise is that of
+    `spikeram.models.devices.neurram`, a remark and not a measurement.
+    """
+    published = neurram()
+    return replace(
+        published,
+        name="neurram_analog",
+        neuron=replace(published.neuron, temperature=300.0, leak=10e-3),
+        analog=AnalogTerms(
+            read_noise=True,
+            sigma_offset=3.0e-3,
+            sigma_comparator=1.0e-3,
+            sigma_injection=1.5e-3,
+            word_coupling=0.003,
+            bit_coupling=0.003,
+            v_word=1.3,
+        ),
     )
 
 

@@ -24,6 +24,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from inspect import signature
+from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -57,10 +58,11 @@ from spikeram._kernels.crossbar import scatter_spikes
 from spikeram._kernels.neuron import fill_noise
 from spikeram._kernels.pool import pool_step
 from spikeram.charge import WEIGHT_LIMIT, ChargeLayer, charge_layer
-from spikeram.clocked import checked_stimulus
+from spikeram.clocked import check_readings, checked_stimulus
 from spikeram.crossbar import Crossbar
 from spikeram.neuron import SamplingNeuron
 from spikeram.pool import MaxPool
+from spikeram.read_noise import Reading
 from spikeram.recording import Activity
 from spikeram.seeds import Purpose, Seed, key
 from spikeram.units import Quantity, as_si
@@ -315,6 +317,12 @@ def sampling_neurons(
         )
     if layer.noisy and seed is None:
         raise ValueError("These neurons draw random numbers in every step: give a seed.")
+    if layer.read is not None:
+        raise ValueError(
+            f"Read noise of layer {layer.name!r} depends on the rows that are driven, which a "
+            "group of neurons does not know. Use simulate(..., engine='brian2'), or leave it out "
+            "with dataclasses.replace(layer, read=None)."
+        )
     batch = n // layer.n_outputs
     group = _neuron_group(layer, batch, dt=step, clock=clock, name=name)
     _open(group, layer, batch)
@@ -332,6 +340,7 @@ def run_network(
     steps: int,
     first_sample: int = 0,
     keys: Sequence[np.uint64] = (),
+    readings: Mapping[str, Reading] = MappingProxyType({}),
     connect: Connect | None = None,
 ) -> Activity:
     """Return the activity of a batch, run by Brian2 step by step.
@@ -354,6 +363,8 @@ def run_network(
         Number of the first sample in the whole run: noise is addressed by it.
     keys : sequence of numpy.uint64
         Key of each layer's noise; may be empty when no layer draws.
+    readings : mapping of str to Reading
+        Of each layer whose cells fluctuate, what draws its read noise.
     connect : callable, optional
         Returns what joins two groups, from (source, target, layer, batch, sign, delay=time), where
         `layer` holds the source's part of the rows; by default `CrossbarSynapses`.
@@ -365,6 +376,7 @@ def run_network(
     """
     wiring = Wiring(nodes)
     batch = checked_stimulus(wiring, drive, spikes)
+    check_readings(wiring.layers, readings)
     _require_runtime("run_network", "Call brian2.set_device('runtime') first.")
     clock = Clock(dt=1 * ms)
     # Brian2 knows no shared matrix: a convolution's has a column for each of its neurons here.
@@ -393,11 +405,22 @@ def run_network(
                 join(group, groups[name], own, batch, sign, delay=wait)
                 for group, sign in sources.get(source, [])
             ]
-    objects += [
-        _Noise(groups[name], layer, own_key, first_step=starts[name], first_sample=first_sample)
-        for (name, layer), own_key in zip(layers.items(), keys)
-        if layer.noisy
-    ]
+    noise_keys = dict(zip(layers, keys))
+    for name, layer in layers.items():
+        arrivals = None
+        if layer.read is not None:
+            parts = [
+                (sources.get(source, []), part, starts[name] - starts[source] - 1)
+                for source, part in wiring.parts(name)
+            ]
+            arrivals = _Arrivals(readings[name], parts, batch)
+        if layer.noisy or arrivals is not None:
+            objects.append(
+                _Noise(
+                    groups[name], layer, noise_keys.get(name, np.uint64(0)), arrivals=arrivals,
+                    first_step=starts[name], first_sample=first_sample,
+                )
+            )  # fmt: skip
 
     def open_windows() -> None:
         """Let the layers whose windows start in this step begin."""
@@ -484,6 +507,36 @@ class _Pool(BrianObject):
         self._pooled[:] = self._out.reshape(-1)
 
 
+class _Arrivals:
+    """The spikes that drive a layer in each step, for its read noise."""
+
+    def __init__(
+        self, reading: Reading, parts: Sequence[tuple[_Signed, slice, int]], batch: int
+    ) -> None:
+        self.reading = reading
+        self._spikes = np.zeros((batch, parts[-1][1].stop), np.int8)
+        self._parts = []
+        for groups, part, wait in parts:
+            spaces = [
+                (group.variables[f"_{event}space"].get_value(), sign * one)
+                for group, sign in groups
+                for event, one in _signs(group).items()
+            ]
+            silent = np.zeros((batch, part.stop - part.start), np.int8)
+            self._parts.append((spaces, part, deque([silent] * wait)))
+
+    def next(self) -> NDArray[np.int8]:
+        """Return what arrives in this step: what was fired in the last, or longer ago."""
+        # Until thresholds are compared, the spaces hold the spikes of the step before.
+        for spaces, part, waiting in self._parts:
+            fired = np.zeros((self._spikes.shape[0], part.stop - part.start), np.int8)
+            for space, sign in spaces:
+                fired.reshape(-1)[space[: space[-1]]] += sign
+            waiting.append(fired)
+            self._spikes[:, part] = waiting.popleft()
+        return self._spikes
+
+
 class _Noise(BrianObject):
     """Draws the charge of one step for a group of noisy neurons, just before their update."""
 
@@ -493,6 +546,7 @@ class _Noise(BrianObject):
         layer: ChargeLayer,
         noise_key: np.uint64,
         *,
+        arrivals: _Arrivals | None = None,
         first_step: int = 0,
         first_sample: int = 0,
     ) -> None:
@@ -505,6 +559,7 @@ class _Noise(BrianObject):
         )
         self._layer = layer
         self._key = noise_key
+        self._arrivals = arrivals
         self._first_step = first_step
         self._first_sample = first_sample
         self._noise = group.variables["noise"].get_value().reshape(-1, layer.n_outputs)
@@ -519,9 +574,18 @@ class _Noise(BrianObject):
     def run(self) -> None:
         """Draw the noise of this step."""
         step, layer = int(self._timestep[0]) - self._first_step, self._layer
+        arrivals = self._arrivals
+        arrived = None if arrivals is None else arrivals.next()
         if step < 0:
             return
-        fill_noise(self._key, step, self._first_sample, layer.sigma_noise, layer.kick, self._noise)
+        first = self._first_sample
+        fill_noise(self._key, step, first, layer.sigma_noise, layer.kick, self._noise)
+        if arrivals is not None and arrived is not None:
+            charge = np.zeros((arrived.shape[0], 1, layer.n_outputs), np.int32)
+            arrivals.reading.add_to(
+                charge, arrived[:, np.newaxis], first_step=step, first_sample=first
+            )
+            self._noise += charge[:, 0]
         self._noise *= layer.quantum
 
 
@@ -559,10 +623,11 @@ def _neuron_group(
     """Return the neurons of a layer at rest: no drive, no charge."""
     kind = _KINDS[layer.spikes]
     subtract = layer.reset == "subtract"
+    random = layer.noisy or layer.read is not None
     group = NeuronGroup(
         batch * layer.n_outputs,
         _NEURON
-        + ("noise : volt\n" if layer.noisy else "")
+        + ("noise : volt\n" if random else "")
         + (_SIGNED if layer.spikes == "signed" else ""),
         threshold=kind.up,
         reset=kind.taken if subtract else "v = 0*volt",
@@ -579,7 +644,7 @@ def _neuron_group(
         group.run_on_event(NEGATIVE_SPIKE, reset, when="resets")
     # Rounded to whole quanta, as the kernels round, a leak too gives the same spikes.
     kept = "v" if layer.decay == 1 else "rint(v * decay / quantum) * quantum"
-    noise = " + noise" if layer.noisy else ""
+    noise = " + noise" if random else ""
     group.run_regularly(
         f"v = clip({kept} + charge + drive{noise}, -rail, rail)\ncharge = 0*volt", when="groups"
     )

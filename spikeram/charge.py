@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from spikeram.errors import CapacityError
 from spikeram.gather import Gather, weighted_sums
 from spikeram.neuron import Reset, SamplingNeuron, Spikes
+from spikeram.read_noise import ReadNoise
 
 WEIGHT_LIMIT = 2047
 """Largest magnitude of an effective weight, in quanta: 12 bits with sign."""
@@ -74,6 +75,8 @@ class ChargeLayer:
     negative : int32 ndarray of shape (output,)
         Of signed neurons, the charge of a spike whose count is below zero [quanta]; 0 where the
         count does not go below zero.
+    read : ReadNoise or None
+        How much the cells fluctuate from step to step; None where they do not.
     """
 
     name: str
@@ -96,6 +99,7 @@ class ChargeLayer:
     gather: Gather | None = None
     sources: tuple[str, ...] = ()
     negative: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
+    read: ReadNoise | None = None
 
     def __post_init__(self) -> None:
         if self.spikes == "signed" and (self.reset != "subtract" or self.decay != 1):
@@ -168,7 +172,7 @@ class ChargeLayer:
 
     @property
     def noisy(self) -> bool:
-        """Whether a step draws random numbers."""
+        """Whether the neurons draw random numbers in each step."""
         return self.sigma_noise > 0 or self.kick != 0
 
     @cached_property
@@ -184,7 +188,9 @@ class ChargeLayer:
     @property
     def quiet(self) -> ChargeLayer:
         """The layer without its random charge: what it does on average."""
-        return replace(self, sigma_noise=0.0, kick=0) if self.noisy else self
+        if not self.noisy and self.read is None:
+            return self
+        return replace(self, sigma_noise=0.0, kick=0, read=None)
 
 
 def quantum_of(weight: ArrayLike) -> float:

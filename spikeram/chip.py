@@ -20,13 +20,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikeram import registry
-from spikeram.charge import ChargeLayer, charge_layer
+from spikeram.analog import (
+    AnalogTerms,
+    Column,
+    ColumnErrors,
+    switched_off,
+    switched_on,
+    with_errors,
+)
+from spikeram.charge import RAIL_LIMIT, ChargeLayer, charge_layer
 from spikeram.crossbar import Crossbar
 from spikeram.device import AbstractDevice
 from spikeram.energy import EnergyModel
 from spikeram.network import Layer, SpikingNetwork
 from spikeram.neuron import SamplingNeuron
 from spikeram.placement import BadLines, Mapping, Stack
+from spikeram.read_noise import ReadNoise, read_noise
 from spikeram.units import Second, Siemens, Volt, as_si
 from spikeram.write_verify import WriteVerify
 
@@ -61,6 +70,8 @@ class Chip:
         Pairs of cells that hold each weight, side by side and driven together.
     n_cores, rows, columns : int
         Cores, and the word lines and columns of each. A pair of cells takes two rows.
+    analog : AnalogTerms
+        What lines and neurons add on their own; see `spikeram.analog`.
     """
 
     name: str
@@ -77,6 +88,7 @@ class Chip:
     n_cores: int = 48
     rows: int = 256
     columns: int = 256
+    analog: AnalogTerms = field(default_factory=AnalogTerms)
 
     def __post_init__(self) -> None:
         for name, unit in (("g_min", "S"), ("g_max", "S"), ("v_read", "V")):
@@ -97,6 +109,33 @@ class Chip:
             count = getattr(self, name)
             if isinstance(count, bool) or not isinstance(count, int) or count < least:
                 raise ValueError(f"Chip.{name} expects a count >= {least}, got {count!r}.")
+        if self.analog.sigma_comparator > 0 and self.neuron.reset != "subtract":
+            raise ValueError(
+                "Chip.analog: offsets of comparators are modelled for neurons that reset by "
+                f"subtraction, got reset {self.neuron.reset!r}. Leave sigma_comparator at 0."
+            )
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """Names of the analog terms that are on, of those in `spikeram.analog.TERMS`."""
+        return switched_on(self.neuron, self.analog)
+
+    def without(self, *names: str) -> Chip:
+        """Return the chip with the named analog terms off.
+
+        Examples
+        --------
+        >>> from spikeram.models import chips
+        >>> chips.neurram().terms, chips.neurram().without("rails").terms
+        (('rails',), ())
+        """
+        neuron, analog = switched_off(self.neuron, self.analog, names)
+        return replace(self, neuron=neuron, analog=analog)
+
+    def only(self, *names: str) -> Chip:
+        """Return the chip with all analog terms off but the named ones."""
+        self.without(*names)  # refuses what is no name
+        return self.without(*(name for name in self.terms if name not in names))
 
     @property
     def pairs(self) -> int:
@@ -161,6 +200,10 @@ class ProgrammedLayer:
         Measured correction, ``z = gain * z_measured + offset`` in units of activation.
     pairs_per_weight : int
         How many pairs of rows, one after the other, hold the weights of one input.
+    columns : ColumnErrors or None
+        What the analog terms of the chip are for these columns; None without any.
+    sigma_read : float, or ndarray of shape (polarity, row, column)
+        Standard deviation of each cell from step to step [S]; 0 for none.
     """
 
     crossbar: Crossbar
@@ -173,6 +216,8 @@ class ProgrammedLayer:
     gain: NDArray[np.float64]
     offset: NDArray[np.float64]
     pairs_per_weight: int = 1
+    columns: ColumnErrors | None = None
+    sigma_read: Siemens | NDArray[np.float64] = 0.0
 
     @property
     def weight_shape(self) -> tuple[int, int]:
@@ -191,15 +236,26 @@ class ProgrammedLayer:
     def charge(self, layer: Layer, cores: int, sources: tuple[str, ...] = ()) -> ChargeLayer:
         """Return this layer in charge quanta, for the thresholds of `layer`."""
         weight = self.effective_weight
+        if self.columns is not None:
+            # Of all pairs, of which so many are driven by one input.
+            share = self.columns.bit_coupling * self.pairs_per_weight / self.crossbar.shape[0]
+            weight = weight - share * self.crossbar.v_read * self.crossbar.neuron.gain
         n_inputs = weight.shape[0] - self.n_bias // self.pairs_per_weight
         unit = self.unit / self.gain
         threshold = layer.threshold * unit
-        charge = charge_layer(
-            layer.name,
-            weight[:n_inputs] / layer.n_taps,
+        column = Column(
             bias=weight[n_inputs:].sum(axis=0) + self.offset * unit,
             threshold=threshold,
             initial=layer.initial * threshold,
+        )
+        if self.columns is not None:
+            column = with_errors(column, self.columns, self.crossbar.neuron)
+        charge = charge_layer(
+            layer.name,
+            weight[:n_inputs] / layer.n_taps,
+            bias=column.bias,
+            threshold=column.threshold,
+            initial=column.initial,
             scale=layer.threshold,
             slope=layer.slope,
             neuron=self.crossbar.neuron,
@@ -209,7 +265,36 @@ class ProgrammedLayer:
             gather=layer.gather,
             sources=sources or layer.sources,
         )
-        return replace(charge, pairs_per_weight=self.pairs_per_weight)
+        return replace(
+            charge,
+            pairs_per_weight=self.pairs_per_weight,
+            read=self._read_noise(charge.quantum, n_inputs, layer),
+        )
+
+    def _read_noise(self, quantum: Volt, n_inputs: int, layer: Layer) -> ReadNoise | None:
+        """Return the read noise of the columns; the equation is that of `spikeram.read_noise`."""
+        if not np.any(self.sigma_read):
+            return None
+        total = self.crossbar.conductance.sum(axis=(0, 1))
+        one = self.crossbar.neuron.gain * self.crossbar.v_read / quantum
+        cells = np.broadcast_to(np.square(self.sigma_read), self.target.shape)
+        rows, columns = self.weight_shape
+        variance = cells.sum(axis=0).reshape(rows, self.pairs_per_weight, columns).sum(axis=1)
+        return read_noise(
+            variance[:n_inputs],
+            always_on=variance[n_inputs:].sum(axis=0),
+            worth=np.divide(one, total, out=np.zeros_like(total), where=total > 0) ** 2,
+            gather=layer.gather,
+            name=layer.name,
+            limit=RAIL_LIMIT,
+        )
+
+    def head_start(self, layer: Layer, charge: ChargeLayer) -> NDArray[np.float64]:
+        """Return by how much membranes begin above what was asked for, (output,) [quanta]."""
+        wanted = layer.initial * layer.threshold * (self.unit / self.gain) / charge.quantum
+        start: NDArray[np.float64] = np.repeat(-wanted, layer.n_positions)
+        start += charge.initial
+        return start
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -245,6 +330,30 @@ class ProgrammedChip:
     index: int = 0
     recalibrated: bool = False
 
+    def without(self, *names: str) -> ProgrammedChip:
+        """Return the same cells with the named analog terms off.
+
+        What was measured by recalibration stays: it was measured with them.
+        """
+        chip = self.chip.without(*names)
+        layers = []
+        for layer in self.layers:
+            neuron, _ = switched_off(layer.crossbar.neuron, chip.analog, names)
+            layers.append(
+                replace(
+                    layer,
+                    crossbar=replace(layer.crossbar, neuron=neuron),
+                    columns=None if layer.columns is None else layer.columns.of(chip.analog),
+                    sigma_read=layer.sigma_read if chip.analog.read_noise else 0.0,
+                )
+            )
+        return replace(self, chip=chip, layers=tuple(layers))
+
+    def only(self, *names: str) -> ProgrammedChip:
+        """Return the same cells with all analog terms off but the named ones."""
+        self.chip.only(*names)  # refuses what is no name
+        return self.without(*(name for name in self.chip.terms if name not in names))
+
     @property
     def dt(self) -> Second:
         """Duration of one step [s]."""
@@ -261,6 +370,7 @@ class ProgrammedChip:
             "pairs_per_weight": self.chip.pairs_per_weight,
             "delay_s": self.delay,
             "recalibrated": self.recalibrated,
+            "analog_terms": list(self.chip.terms),
             "energy_model": asdict(self.chip.energy),
         }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from spikeram._kernels.neuron import (
 from spikeram.charge import ChargeLayer
 from spikeram.layer import Layer
 from spikeram.pool import MaxPool
+from spikeram.read_noise import Reading
 from spikeram.recording import Activity
 from spikeram.wiring import INPUT, Wiring
 
@@ -40,6 +42,7 @@ def clocked(
     steps: int,
     first_sample: int = 0,
     keys: Sequence[np.uint64] = (),
+    readings: Mapping[str, Reading] = MappingProxyType({}),
     threads: int | None = None,
 ) -> Activity:
     """Return the activity of a batch: node by node, samples shared out to threads.
@@ -58,6 +61,8 @@ def clocked(
         Number of the first sample in the whole run: noise is addressed by it.
     keys : sequence of numpy.uint64
         Key of each layer's noise; may be empty when no layer draws.
+    readings : mapping of str to Reading
+        Of each layer whose cells fluctuate, what draws its read noise.
     threads : int, optional
         Number of threads; by default one for each processor. Results do not depend on it.
     """
@@ -66,6 +71,7 @@ def clocked(
     n_samples = checked_stimulus(wiring, drive, spikes)
     if any(layer.noisy for layer in layers) and len(keys) != len(layers):
         raise ValueError(f"Noisy layers expect {len(layers)} keys, one for each, got {len(keys)}.")
+    check_readings(layers, readings)
     fired = {layer.name: np.empty((n_samples, steps, layer.n_outputs), np.int8) for layer in layers}
     trace = np.empty((n_samples, steps, layers[-1].n_outputs), np.int32)
     noise_keys = dict(zip((layer.name for layer in layers), keys))
@@ -83,9 +89,15 @@ def clocked(
                 last = node is layers[-1]
                 trains[node.name] = fired[node.name][block]
                 out = trains[node.name]
+                charge = _no_charge(out) if arriving is None else _charge(arriving, node)
+                if node.read is not None:
+                    if arriving is None:
+                        charge = np.zeros(out.shape, np.int32)
+                    first = first_sample + block.start
+                    readings[node.name].some(block).add_to(charge, arriving, first_sample=first)
                 _integrate(
                     node,
-                    _no_charge(out) if arriving is None else _charge(arriving, node),
+                    charge,
                     _bias(node, drive, block),
                     noise_keys.get(node.name),
                     first_sample + block.start,
@@ -125,6 +137,17 @@ def checked_stimulus(
             f" got {', '.join(drive or ())}."
         )
     return int(drive[readers[0]].shape[0])
+
+
+def check_readings(layers: Sequence[ChargeLayer], readings: Mapping[str, Reading]) -> None:
+    """Refuse to leave the read noise of a layer out."""
+    missing = [layer.name for layer in layers if layer.read is not None]
+    missing = [name for name in missing if name not in readings]
+    if missing:
+        raise ValueError(
+            f"An engine expects a reading for each layer whose cells fluctuate, but has none for "
+            f"{', '.join(missing)}."
+        )
 
 
 def incoming(

@@ -20,6 +20,7 @@ from dataclasses import replace
 import numpy as np
 
 from spikeram import registry
+from spikeram.analog import draw_columns
 from spikeram.chip import Chip, ProgrammedChip, ProgrammedLayer
 from spikeram.crossbar import Crossbar, conductance_from_weight
 from spikeram.mapping import check_mapping, footprints_of
@@ -134,6 +135,11 @@ def _program_layer(
     )
     window = chip.g_max - chip.g_min
     unit = chip.neuron.gain * chip.v_read * window / (matrix.w_max * one_pair.sum(axis=(0, 1)))
+    columns = None
+    if chip.analog.of_columns:
+        columns = draw_columns(
+            chip.analog, layer.n_columns, seed=seed, chip=address[0], layer=address[1]
+        )
     return ProgrammedLayer(
         crossbar=Crossbar(
             conductance=written.conductance,
@@ -150,4 +156,6 @@ def _program_layer(
         gain=np.ones(layer.n_columns),
         offset=np.zeros(layer.n_columns),
         pairs_per_weight=chip.pairs_per_weight,
+        columns=columns,
+        sigma_read=chip.device.sigma_read if chip.analog.read_noise else 0.0,
     )

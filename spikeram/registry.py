@@ -19,6 +19,7 @@ _OWN = {
     },
     "chips": {
         "neurram": "spikeram.models.chips:neurram",
+        "neurram_analog": "spikeram.models.chips:neurram_analog",
         "ideal": "spikeram.models.chips:ideal",
         "gaussian": "spikeram.models.chips:gaussian",
     },

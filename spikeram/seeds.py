@@ -26,6 +26,7 @@ class Purpose(IntEnum):
     NEURON_NOISE = 6
     FAULTS = 7
     TRAINING = 8
+    MISMATCH = 20
     SHUFFLE = 40
 
 

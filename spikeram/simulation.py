@@ -29,13 +29,14 @@ from spikeram.clocked import (
     fire as fire,
     incoming as incoming,
 )
+from spikeram.draws import noise_keys, read_keys, readings
 from spikeram.encoding import Encoding, Stimulus, checked_trains, encode, input_levels
 from spikeram.errors import SimulationInterrupted
 from spikeram.network import SpikingNetwork
 from spikeram.pool import MaxPool
 from spikeram.recorder import Recorder
 from spikeram.recording import Activity
-from spikeram.seeds import Purpose, Seed, key
+from spikeram.seeds import Seed
 from spikeram.units import Second
 from spikeram.wiring import INPUT, Wiring
 
@@ -105,7 +106,7 @@ def simulate(
     engine : {"clocked", "brian2"} or another registered name
         Every engine gives the same spikes, to the bit.
     seed : int or numpy.random.SeedSequence, optional
-        Needed where anything is drawn: Poisson encoding, noisy or stochastic neurons.
+        Needed where anything is drawn: Poisson encoding, noisy or stochastic neurons, read noise.
     record : {"spikes", "counts"}
         Keep every spike time, or the counts of each neuron alone.
     to : path-like, optional
@@ -139,7 +140,8 @@ def simulate(
     nodes = network.charged(layers)
     decoded_by = _checked_decoding(decoding, layers[-1])
     run = registry.lookup("engines", engine)
-    keys = _noise_keys(layers, seed, model.index)
+    keys = noise_keys(layers, seed, model.index)
+    read_from = read_keys(layers, seed, model.index)
     provenance = {
         "engine": engine,
         "encoding": encoding,
@@ -156,6 +158,7 @@ def simulate(
             stimulus = encode(
                 some, nodes, steps=n_steps, encoding=encoding, seed=seed, first_sample=first
             )
+            reading = readings(nodes, None if stimulus.drive is None else some, read_from)
             activity = run(
                 nodes,
                 stimulus.drive,
@@ -163,6 +166,7 @@ def simulate(
                 steps=n_steps,
                 first_sample=first,
                 keys=keys,
+                **({"readings": reading} if reading else {}),
             )
             part = recording.build(
                 activity if stimulus.spikes is None else _with_input(activity, stimulus.spikes),
@@ -224,8 +228,9 @@ def membrane(
     nodes = model.network.charged(layers)
     some = nodes[: nodes.index(layers[layer]) + 1]
     drive = encode(levels, some, steps=n_steps, encoding="current").drive
-    keys = _noise_keys(layers[: layer + 1], seed, model.index)
-    activity = clocked(some, drive, None, steps=n_steps, keys=keys)
+    keys = noise_keys(layers[: layer + 1], seed, model.index)
+    reading = readings(some, levels, read_keys(layers, seed, model.index))
+    activity = clocked(some, drive, None, steps=n_steps, keys=keys, readings=reading)
     return xr.DataArray(
         activity.membrane[0] * layers[layer].quantum,
         dims=("step", "neuron"),
@@ -375,14 +380,6 @@ def _sink(
     # The same run has the same inputs.
     inputs = hashlib.sha256(levels.tobytes()).hexdigest()
     return Recorder(to, n_trials=levels.shape[0], provenance={**provenance, "inputs": inputs})
-
-
-def _noise_keys(layers: Sequence[ChargeLayer], seed: Seed | None, chip: int) -> list[np.uint64]:
-    if not any(layer.noisy for layer in layers):
-        return []
-    if seed is None:
-        raise ValueError("The neurons draw random numbers in every step: give a seed.")
-    return [key(seed, Purpose.NEURON_NOISE, chip, n) for n in range(len(layers))]
 
 
 def _network_of(model: Model) -> SpikingNetwork:

@@ -219,3 +219,64 @@ def first_class_by_hand(spikes, charge):
             winner = next((j for j in order if fired[j] > 0), None)
         classes.append(order[0] if winner is None else winner)
     return classes
+
+
+def fluctuations_by_hand(conductance, sigma, volts, rng, n):
+    """Return settled voltages of n reads in which every cell fluctuates, of shape (n, column).
+
+    Conductances (polarity, row, column) and their deviations [S], row voltages (row,) [V].
+    """
+    settled = np.empty((n, conductance.shape[2]))
+    for k in range(n):
+        g = conductance + sigma * rng.standard_normal(conductance.shape)
+        settled[k] = volts @ (g[0] - g[1]) / g.sum(axis=(0, 1))
+    return settled
+
+
+def read_units_by_hand(noise, spikes, levels, full):
+    """Return the units of variance that drive each (column, position), row by row."""
+    columns, positions = noise.worth.size, noise.n_positions
+    index = np.arange(spikes.size)[np.newaxis, :, np.newaxis]
+    if noise.gather is not None:
+        index = noise.gather.index
+    units = np.zeros((columns, positions))
+    for p in range(positions):
+        for row in range(index.shape[1]):
+            taps = [int(i) for i in index[p, row]]
+            numbers = [int(spikes[i]) for i in taps if i >= 0]
+            pulses = [sum((n > m) - (n < -m) for n in numbers) for m in range(9)]
+            spiking = sum(Fraction(pulse, len(taps)) ** 2 for pulse in pulses)
+            steady = Fraction(0)
+            if levels is not None:
+                total = sum(int(levels[i]) for i in taps if i >= 0)
+                steady = Fraction(total, len(taps) * full)
+            for c in range(columns):
+                weight = 1 if noise.weight is None else int(noise.weight[row, c])
+                units[c, p] += float(weight * (spiking + steady**2))
+    return units + np.broadcast_to(noise.always_on, columns)[:, np.newaxis]
+
+
+def column_by_hand(charges, threshold, membrane, *, comparator, injected, ternary):
+    """Return the spikes of a neuron that compares late and whose decrements fall short."""
+    spikes = []
+    for charge in charges:
+        membrane += charge + injected
+        spike = 0
+        if membrane >= threshold + comparator:
+            # What ternary neurons inject into decrements is left out of the model.
+            spike, membrane = 1, membrane - threshold + (0 if ternary else injected)
+        elif ternary and membrane <= -threshold + comparator:
+            spike, membrane = -1, membrane + threshold
+        spikes.append(spike)
+    return spikes
+
+
+def coupled_by_hand(driven, word, bit, own, *, v_word):
+    """Return by how much a column moves that floats while its lines fall [V].
+
+    Both word lines of each pair fall by `v_word`, and a pair's bit lines, of the net capacitance
+    `bit`, from what they were driven with; the charge on all capacitors stays.
+    """
+    lines = [(2 * word, -v_word) for _ in driven] + [(bit, -v) for v in driven]
+    total = own + sum(capacitance for capacitance, _ in lines)
+    return sum(capacitance * step for capacitance, step in lines) / total

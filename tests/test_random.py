@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.special import ndtri
 
-from spikeram._kernels.random import fill_normal, fill_philox, fill_uniform
+from spikeram._kernels.random import (
+    fill_inverse_normal,
+    fill_normal,
+    fill_philox,
+    fill_uniform,
+)
 from spikeram._kernels.write_verify import fill_normals_at, fill_uniforms_at
 
 # Known-answer vectors of Philox4x32-10 from the authors' Random123 library (kat_vectors):
@@ -76,3 +82,12 @@ def test_uniforms_are_addressed_by_cell():
     fill_uniforms_at(np.uint64(9), cell, forward)
     fill_uniforms_at(np.uint64(9), cell[::-1].copy(), backward)
     assert np.array_equal(forward, backward[::-1])
+
+
+def test_the_inverse_of_the_normal_distribution_is_that_of_scipy_to_the_far_tails():
+    tails = 2.0 ** -np.arange(1, 34)
+    p = np.concatenate([np.random.default_rng(0).random(100_000), tails, 1 - tails])
+    found = np.empty_like(p)
+    fill_inverse_normal(p, found)
+    # AS 241 states 1 part in 1e16; a few roundings of the last place come on top.
+    np.testing.assert_allclose(found, ndtri(p), rtol=2e-15, atol=2e-15)

@@ -39,7 +39,8 @@ def test_what_is_not_a_seed_is_refused(seed):
 
 def test_an_unknown_name_is_refused_with_the_nearest_one():
     with pytest.raises(
-        ValueError, match="there are gaussian, ideal, neurram. Did you mean 'neurram'"
+        ValueError,
+        match="there are gaussian, ideal, neurram, neurram_analog. Did you mean 'neurram'",
     ):
         registry.lookup("chips", "neuram")
 
