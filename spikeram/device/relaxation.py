@@ -6,8 +6,17 @@ within :math:`\pm w`: :math:`w/\sqrt 3`). Relaxation alone contributes
 :math:`\sigma^2 = \sigma_{pub}^2 - \sigma_v^2`. Between published delays :math:`\sigma_{pub}` is
 linear in :math:`\log t`; where a later curve lies below an earlier one, the earlier one is kept,
 for a spread never shrinks by itself. Before the first delay :math:`t_1`,
-:math:`\sigma(t) = \sigma(t_1)\,\mathrm{clip}(1 + \beta \log_{10}(t/t_1), 0, 1)`. Beyond the last
-delay, and beyond the fitted range of conductances, the value at the edge is held.
+:math:`\sigma(t) = \sigma(t_1)\,\mathrm{clip}(1 + \beta \log_{10}(t/t_1), 0, 1)`. Beyond the fitted
+range of conductances the value at the edge is held.
+
+Beyond the last delay :math:`t_n` the law is an extrapolation: the variance goes on to grow with
+:math:`\log t`, at its mean rate between the first and the last delay,
+
+.. math:: \sigma_{pub}^2(t) = \sigma_{pub}^2(t_n) + \left(\sigma_{pub}^2(t_n)
+          - \sigma_{pub}^2(t_1)\right) \frac{\log(t / t_n)}{\log(t_n / t_1)},
+
+as it does in measured cells of three other technologies, from 10 ms on (``docs/relaxation.md``). At
+:math:`10^{15}` s it ends.
 
 The conductance after a delay is :math:`\max(0, G_0 + D(t))` with normal :math:`D` of standard
 deviation :math:`u \ge \sigma`. Clipping narrows the distribution of a cell near zero: with
@@ -23,6 +32,7 @@ conductance is a continuous function of the delay and later delays share the pas
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cache, cached_property
 
@@ -33,9 +43,45 @@ from scipy.special import ndtr
 from spikeram.device.checks import check_quantities
 from spikeram.units import Second, Siemens
 
+LATEST: Second = 1e15
+"""Delay after which nothing is told from anything: all later ones are this one [s]."""
+
+
+class AbstractRelaxation(ABC):
+    """What time does to the conductances of cells that were programmed."""
+
+    @abstractmethod
+    def n_draws(self, delay: NDArray[np.float64]) -> int:
+        """Return how many normals of a cell its path up to the latest of given delays takes."""
+
+    @abstractmethod
+    def drift(
+        self, conductance: NDArray[np.float64], delay: NDArray[np.float64], z: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Return the change of conductance at a delay, before it is clipped at zero.
+
+        Parameters
+        ----------
+        conductance : ndarray of shape (*cells) [S]
+            Conductances just after programming.
+        delay : ndarray of shape () or (*cells) [s]
+            Time since programming.
+        z : ndarray of shape (draw, *cells)
+            Standard normals. Each draw tells of a later time, so that more of them leave the
+            path so far as it was; the path is continuous in the delay.
+
+        Returns
+        -------
+        ndarray of shape (*cells) [S]
+        """
+
+    @abstractmethod
+    def deviation(self, conductance: ArrayLike, delay: ArrayLike) -> NDArray[np.float64]:
+        """Return the standard deviation of the distance from target at a delay [S]."""
+
 
 @dataclass(frozen=True, kw_only=True)
-class Relaxation:
+class Relaxation(AbstractRelaxation):
     """How far conductances spread after programming, from published curves.
 
     Parameters
@@ -92,9 +138,9 @@ class Relaxation:
 
         Before the first delay it is the value at the first delay.
         """
-        return self._between(
-            self._at_delays(np.asarray(conductance)), np.asarray(delay, dtype=np.float64)
-        )
+        at_delays, t = self._at_delays(np.asarray(conductance)), np.asarray(delay, dtype=np.float64)
+        published, late = self._between(at_delays, t), self._late(at_delays, t)
+        return np.where(late > 0.0, np.sqrt(published**2 + late), published)
 
     def sigma(self, conductance: ArrayLike, delay: ArrayLike) -> NDArray[np.float64]:
         """Return the standard deviation that relaxation alone has caused at a delay [S]."""
@@ -114,8 +160,8 @@ class Relaxation:
             before = variance
         return change
 
-    def n_knots(self, delay: NDArray[np.float64]) -> int:
-        """Return how many increments lie before the latest of given delays."""
+    def n_draws(self, delay: NDArray[np.float64]) -> int:
+        """Return how many increments lie before the latest of given delays, one normal each."""
         latest = float(np.max(delay, initial=0.0))
         return min(int(np.searchsorted(self.knots, latest)) + 1, len(self.knots))
 
@@ -123,7 +169,7 @@ class Relaxation:
     def knots(self) -> tuple[Second, ...]:
         """Where one increment ends and the next begins: each decade, and each delay [s]."""
         onset = math.log10(self.delays[0]) - 1.0 / self.early
-        decades = range(math.ceil(onset), math.ceil(math.log10(self.delays[-1])))
+        decades = range(math.ceil(onset), round(math.log10(LATEST)) + 1)
         return tuple(sorted({*self.delays, *(10.0**n for n in decades)}))
 
     def _at_delays(self, conductance: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -142,10 +188,21 @@ class Relaxation:
             value = value + share * (at_delays[n + 1] - at_delays[n])
         return value
 
+    def _late(
+        self, at_delays: NDArray[np.float64], delay: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Return the variance that is gained beyond the last delay."""
+        first, last = self.delays[0], self.delays[-1]
+        decades = np.log10(np.clip(delay, last, LATEST) / last)
+        rate = (at_delays[-1] ** 2 - at_delays[0] ** 2) / (math.log10(last / first) or 1.0)
+        late: NDArray[np.float64] = rate * decades
+        return late
+
     def _sigma(
         self, at_delays: NDArray[np.float64], delay: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        relaxed = self._between(at_delays, delay) ** 2 - self.sigma_verify**2
+        published = self._between(at_delays, delay) ** 2 + self._late(at_delays, delay)
+        relaxed = published - self.sigma_verify**2
         with np.errstate(divide="ignore"):
             decades = np.log10(delay / self.delays[0])
         sigma: NDArray[np.float64] = np.sqrt(np.maximum(relaxed, 0.0)) * np.clip(

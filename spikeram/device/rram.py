@@ -19,7 +19,7 @@ from spikeram.device.abstract import AbstractDevice
 from spikeram.device.cells import Cells
 from spikeram.device.checks import as_delay, check_quantities, check_window, conductances_of
 from spikeram.device.pulse import PulseResponse
-from spikeram.device.relaxation import Relaxation
+from spikeram.device.relaxation import AbstractRelaxation
 from spikeram.seeds import Purpose
 from spikeram.units import Quantity, Siemens, Volt
 
@@ -53,7 +53,7 @@ class RRAMDevice(AbstractDevice):
         Standard deviation of ln k from cell to cell, and from pulse to pulse.
     sigma_read : Siemens
         Standard deviation of a single read [S].
-    relaxation : Relaxation
+    relaxation : AbstractRelaxation
         Spread after programming.
     stuck_low, stuck_high : float
         Fractions of cells stuck at the lower and at the upper end of their range.
@@ -83,7 +83,7 @@ class RRAMDevice(AbstractDevice):
     sigma_rate: float
     sigma_cycle: float
     sigma_read: Siemens
-    relaxation: Relaxation
+    relaxation: AbstractRelaxation
     stuck_low: float = 0.0
     stuck_high: float = 0.0
 
@@ -171,7 +171,7 @@ class RRAMDevice(AbstractDevice):
                 f"RRAMDevice.relax expects one delay or one for each cell, {g.shape}, "
                 f"got {t.shape}."
             )
-        z = cells.normals(Purpose.RELAXATION, self.relaxation.n_knots(t), episode)
+        z = cells.normals(Purpose.RELAXATION, self.relaxation.n_draws(t), episode)
         low, high = self._stuck(cells)
         relaxed = np.maximum(g + self.relaxation.drift(g, t, z), 0.0)
         return np.where(low | high, g, relaxed)
