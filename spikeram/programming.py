@@ -31,7 +31,9 @@ from numpy.typing import NDArray
 from spikeram import registry
 from spikeram.chip import Chip, ProgrammedChip, ProgrammedLayer
 from spikeram.crossbar import Crossbar, conductance_from_weight
+from spikeram.device import equivalent_delay
 from spikeram.errors import CapacityError
+from spikeram.faults import LayerFaults, layer_faults
 from spikeram.network import Layer, SpikingNetwork
 from spikeram.seeds import Seed
 from spikeram.units import Quantity, Second, as_si
@@ -89,16 +91,18 @@ def program(
         raise TypeError(f"chip expects a Chip or the name of one, got {type(chip).__name__}.")
     time = as_si(delay, "s", "delay")
     n_rounds = chosen.rounds if rounds is None else rounds
-    matrices = [_matrix(network, n, chosen, time) for n in range(len(network.layers))]
+    age = float(equivalent_delay(time, chosen.temperature))
+    matrices = [_matrix(network, n, chosen, age) for n in range(len(network.layers))]
     _check_capacity(matrices, chosen)
+    faults = _faults(matrices, chosen)
     layers = tuple(
         _program_layer(
             layer, matrix, chosen, delay=time, seed=seed, address=(index, n), rounds=n_rounds
-        )
-        for n, (layer, matrix) in enumerate(zip(network.layers, matrices))
+        ).with_faults(own)
+        for n, (layer, matrix, own) in enumerate(zip(network.layers, matrices, faults))
     )
     return ProgrammedChip(
-        network=network, chip=chosen, layers=layers, delay=time, seed=str(seed), index=index
+        network=network, chip=chosen, layers=layers, delay=time, seed=seed, index=index
     )
 
 
@@ -179,6 +183,7 @@ def _program_layer(
         array=address[1],
         rounds=rounds,
         verify=chip.verify,
+        temperature=chip.temperature,
     )
     window = chip.g_max - chip.g_min
     unit = chip.neuron.gain * chip.v_read * window / (matrix.w_max * one_pair.sum(axis=(0, 1)))
@@ -190,15 +195,32 @@ def _program_layer(
             pairs_per_core=chip.pairs,
         ),
         target=target,
-        written=written.programmed,
-        n_pulses=written.n_pulses,
-        timed_out=written.timed_out,
+        cells=written,
         n_bias=matrix.n_bias * chip.pairs_per_weight,
         unit=unit,
         gain=np.ones(layer.n_columns),
         offset=np.zeros(layer.n_columns),
         pairs_per_weight=chip.pairs_per_weight,
     )
+
+
+def _faults(matrices: list[_Matrix], chip: Chip) -> list[LayerFaults]:
+    """Return the faults of each layer; layers take whole cores, one after the other."""
+    found = []
+    core = 0
+    for matrix in matrices:
+        n_pairs, n_columns = matrix.weight.shape[0] * chip.pairs_per_weight, matrix.weight.shape[1]
+        found.append(
+            layer_faults(
+                chip.faults,
+                (n_pairs, n_columns),
+                first_core=core,
+                pairs_per_core=chip.pairs,
+                columns_per_core=chip.columns,
+            )
+        )
+        core += chip.cores_for(*matrix.weight.shape)
+    return found
 
 
 def _check_capacity(matrices: list[_Matrix], chip: Chip) -> None:

@@ -15,6 +15,7 @@ from spikeram.device.relaxation import (
     Relaxation as Relaxation,
 )
 from spikeram.device.retention import (
+    ROOM as ROOM,
     aged as aged,
     barrier as barrier,
     equivalent_delay as equivalent_delay,

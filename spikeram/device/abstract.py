@@ -21,11 +21,14 @@ class AbstractDevice(ABC):
         The window that weights are mapped to [S].
     sigma_read : Siemens
         Standard deviation of a single read [S].
+    endurance : int or None
+        Write pulses after which a cell is worn out; None for never.
     """
 
     g_min: Siemens
     g_max: Siemens
     sigma_read: Siemens
+    endurance: int | None = None
 
     @abstractmethod
     def pulse_response(self, cells: Cells) -> PulseResponse | None:

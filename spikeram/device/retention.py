@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from spikeram.device.checks import as_delay
 from spikeram.neuron import BOLTZMANN
-from spikeram.units import Kelvin, Quantity, Second, as_si
+from spikeram.units import Kelvin, Quantity, as_si
 
 ROOM: Kelvin = 298.15
 """Temperature at which the laws of relaxation hold as they stand [K]."""
@@ -62,15 +62,15 @@ def equivalent_delay(delay: Quantity, temperature: Quantity) -> NDArray[np.float
     return _scaled(t, _checked(temperature) / ROOM)
 
 
-def aged(age: ArrayLike, delay: Second, temperature: Kelvin = ROOM) -> NDArray[np.float64]:
+def aged(age: ArrayLike, delay: ArrayLike, temperature: Kelvin = ROOM) -> NDArray[np.float64]:
     """Return the equivalent age of cells that stay another `delay` at a temperature.
 
     Parameters
     ----------
     age : array_like [s]
         Time since programming, as if all of it had passed at room temperature.
-    delay : Second
-        Time that passes now [s].
+    delay : array_like [s]
+        Time that passes now, one for all or one for each cell.
     temperature : Kelvin
         Temperature at which it passes [K].
 
@@ -79,11 +79,11 @@ def aged(age: ArrayLike, delay: Second, temperature: Kelvin = ROOM) -> NDArray[n
     ndarray of the shape of `age` [s]
         Warm after cold counts as warm from when it would have done as much.
     """
-    present = np.asarray(age, dtype=np.float64)
+    present, passed = np.asarray(age, dtype=np.float64), np.asarray(delay, dtype=np.float64)
     warm = _checked(temperature)
     if warm == ROOM:
-        return present + delay
-    return _scaled(_scaled(present, ROOM / warm) + delay, warm / ROOM)
+        return np.asarray(present + passed)
+    return _scaled(_scaled(present, ROOM / warm) + passed, warm / ROOM)
 
 
 def barrier(delay: Quantity, temperature: Quantity = ROOM) -> NDArray[np.float64]:

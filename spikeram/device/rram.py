@@ -57,6 +57,8 @@ class RRAMDevice(AbstractDevice):
         Spread after programming.
     stuck_low, stuck_high : float
         Fractions of cells stuck at the lower and at the upper end of their range.
+    endurance : int or None
+        Write pulses after which a cell is worn out, >= 1; None for never.
 
     Examples
     --------
@@ -86,6 +88,7 @@ class RRAMDevice(AbstractDevice):
     relaxation: AbstractRelaxation
     stuck_low: float = 0.0
     stuck_high: float = 0.0
+    endurance: int | None = None
 
     def __post_init__(self) -> None:
         siemens = ("g_min", "g_max", "g_low", "g_high", "sigma_g_high", "g_formed", "sigma_read")
@@ -115,6 +118,14 @@ class RRAMDevice(AbstractDevice):
             raise ValueError(
                 f"RRAMDevice expects at most all cells to be stuck, got fractions of "
                 f"{self.stuck_low} low and {self.stuck_high} high."
+            )
+
+        if self.endurance is not None and not (
+            isinstance(self.endurance, (int, np.integer)) and self.endurance >= 1
+        ):
+            raise ValueError(
+                f"RRAMDevice.endurance expects a number of pulses >= 1 or None, got "
+                f"{self.endurance!r}."
             )
 
     def _check_range(self) -> None:
