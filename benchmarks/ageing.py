@@ -16,9 +16,10 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from spikeram import demo
+from spikeram import demo, registry
 from spikeram.chip import Chip, ProgrammedChip
 from spikeram.conversion import convert, recalibrate
+from spikeram.device import AbstractDevice
 from spikeram.faults import KINDS, Faults
 from spikeram.models import chips
 from spikeram.network import SpikingNetwork
@@ -48,6 +49,11 @@ def programmed(network: SpikingNetwork, chip: Chip, n: int, seed: int) -> Iterat
     return (program(network, chip=chip, delay="1 day", seed=seed, index=i) for i in range(n))
 
 
+def with_device(name: str) -> Chip:
+    device: AbstractDevice = registry.lookup("devices", name)()
+    return replace(chips.neurram(), device=device)
+
+
 def row(
     old: list[ProgrammedChip], data: demo.Digits, again: Callable[[ProgrammedChip], ProgrammedChip]
 ) -> list[str]:
@@ -66,7 +72,7 @@ def ageing(network: SpikingNetwork, data: demo.Digits, n: int, seed: int) -> Tab
     for name in ("as it is %", "recalibrated %", "written again %", "pulses", "after writing"):
         table.add_column(name, justify="right")
     for device in DEVICES:
-        young = list(programmed(network, replace(chips.neurram(), device=device), n, seed))
+        young = list(programmed(network, with_device(device), n, seed))
         for celsius in CELSIUS:
             kelvin = celsius + 273.15
             for time in AGES[1:] if celsius > CELSIUS[0] else AGES:

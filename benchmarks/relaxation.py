@@ -17,9 +17,10 @@ import click
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from relaxation_data import RELAXATION, Cells, Measured, bakes, correlations, relaxation
+from relaxation_data import RELAXATION, Cells, Measured, bakes, correlations, relaxation, series
 from rich.console import Console
 from rich.table import Table
+from scipy.signal import welch
 from scipy.stats import ks_2samp, kurtosis
 
 from spikeram.device import Cells as Addressed, barrier, equivalent_delay
@@ -215,6 +216,27 @@ def attempt_frequency(found: Line, seed: int) -> tuple[float, float]:
     return float(np.mean(values)), float(np.std(values))
 
 
+def read_noise_table() -> Table:
+    """Return spread, spectrum and averages of cells of technology A that were read on and on."""
+    table = Table("cell [uS]", title="Read noise of technology A, 400 reads a second for 250 s")
+    for name in ("spread %", "slope of the spectrum", "2.5 ms %", "0.25 s %", "25 s %"):
+        table.add_column(name, justify="right")
+    for g, rate in series("A"):
+        frequency, power = welch(g, rate, nperseg=8192)
+        band = (frequency > 0.1) & (frequency < 100)
+        slope = np.polyfit(np.log(frequency[band]), np.log(power[band]), 1)[0]
+        means = [g[: g.size // n * n].reshape(-1, n).mean(axis=1) for n in (1, 100, 10_000)]
+        # Of white noise the difference of neighbouring means of n reads falls as 1 / sqrt(n).
+        moves = [float(np.std(np.diff(m))) / np.sqrt(2) for m in means]
+        table.add_row(
+            f"{g.mean():.1f}",
+            f"{100 * g.std() / G_MAX['A']:.2f}",
+            f"{slope:.2f}",
+            *(f"{100 * m / G_MAX['A']:.2f}" for m in moves),
+        )
+    return table
+
+
 def drawn(sets: list[Cells], found: Paths, lines: dict[str, Line], seed: int) -> Figure:
     figure = Figure(figsize=(9, 6.4), layout="constrained")
     (spread, tails), (path, energy) = figure.subplots(2, 2)
@@ -314,6 +336,7 @@ def main(seed: int, plot: Path | None) -> None:
         change = modelled(cells, seed)
         console.print(f"levy_c, {years} years at {celsius} C: E* {energy:.3f} eV, "
                       f"spread {change.std():.2f}, drift {change.mean():.2f} uS")  # fmt: skip
+    console.print(read_noise_table())
     if plot is not None:
         drawn(sets, found, lines, seed).savefig(plot, dpi=100)
 

@@ -86,3 +86,10 @@ def bakes(technology: str, some: slice = slice(None)) -> list[Cells]:
             delay = float(equivalent_delay(float(np.median(time[good])), kelvin))
             found.append(Cells(delay, kelvin, before[good], (after - before)[good]))
     return found
+
+
+def series(technology: str) -> list[tuple[NDArray[np.float64], float]]:
+    """Return cells that were read on and on: conductances [uS], and reads per second."""
+    with np.load(folder() / f"read_noise_timeseries_tech{technology}.npz") as data:
+        rate = float(data["sample_rate_hz"][0])
+        return [(g.astype(float), rate) for g in data["g_uS"]]

@@ -134,6 +134,14 @@ def test_mean_deviation_is_the_published_one(delay, mean):
     assert DEVICE.relaxation.deviation(g, delay).mean() == pytest.approx(mean, rel=0.02)
 
 
+@pytest.mark.parametrize(("delay", "peak"), [(1.0, 2.3e-6), (86400.0, 4.0e-6)])
+def test_the_largest_deviation_is_the_published_one_at_a_third_of_the_window(delay, peak):
+    g = np.linspace(1e-6, 40e-6, 400)
+    deviation = DEVICE.relaxation.deviation(g, delay)
+    assert deviation.max() == pytest.approx(peak, rel=0.02)
+    assert 11e-6 < g[deviation.argmax()] < 17e-6
+
+
 @pytest.mark.parametrize("delay", [1e-2, 1.0, 1800.0, 86400.0, 172800.0])
 @pytest.mark.parametrize("g", [0.2e-6, 1e-6, 2e-6, 5e-6, 20e-6])
 def test_the_spread_after_clipping_is_that_of_the_law(g, delay):
