@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from spikeram import registry
 from spikeram.charge import ChargeLayer, charge_layer
 from spikeram.crossbar import Crossbar
-from spikeram.device import ROOM, AbstractDevice
+from spikeram.device import ROOM, AbstractDevice, as_temperature
 from spikeram.energy import EnergyModel
 from spikeram.faults import Faults, LayerFaults
 from spikeram.network import Layer, SpikingNetwork
@@ -84,9 +84,10 @@ class Chip:
     temperature: Kelvin = ROOM
 
     def __post_init__(self) -> None:
-        units = {"g_min": "S", "g_max": "S", "v_read": "V", "temperature": "K"}
-        for name, unit in units.items():
+        for name, unit in (("g_min", "S"), ("g_max", "S"), ("v_read", "V")):
             object.__setattr__(self, name, as_si(getattr(self, name), unit, f"Chip.{name}"))
+        kelvin = as_temperature(self.temperature, "Chip.temperature")
+        object.__setattr__(self, "temperature", kelvin)
         if isinstance(self.device, str):
             object.__setattr__(self, "device", registry.lookup("devices", self.device)())
         if not 0 <= self.g_min < self.g_max:

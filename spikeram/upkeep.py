@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import xarray as xr
 
 from spikeram.chip import ProgrammedChip, ProgrammedLayer
-from spikeram.device import Cells, as_delay
-from spikeram.units import Kelvin, Quantity, as_si
+from spikeram.device import Cells, as_delay, as_temperature
+from spikeram.units import Kelvin, Quantity
 from spikeram.write_verify import Written, later, write_again
 
 
@@ -74,6 +75,37 @@ def reprogram(
     return replace(chip, layers=tuple(layers), delay=time, reprogrammed=chip.reprogrammed + 1)
 
 
+def wear(chip: ProgrammedChip) -> xr.Dataset:
+    """Return what programming has cost the cells of each layer.
+
+    Parameters
+    ----------
+    chip : ProgrammedChip
+        A chip.
+
+    Returns
+    -------
+    xarray.Dataset
+        By layer: cells, write pulses of a cell on average and at most, over all programmings, and
+        the shares of cells that are worn out and that were given up.
+    """
+    endured = chip.chip.device.endurance
+    columns = {
+        "cells": [layer.target.size for layer in chip.layers],
+        "mean_pulses": [float(layer.n_pulses.mean()) for layer in chip.layers],
+        "most_pulses": [int(layer.n_pulses.max()) for layer in chip.layers],
+        "worn": [
+            0.0 if endured is None else float(np.mean(layer.n_pulses >= endured))
+            for layer in chip.layers
+        ],
+        "given_up": [float(layer.timed_out.mean()) for layer in chip.layers],
+    }
+    names = [layer.name for layer in chip.network.layers]
+    return xr.Dataset(
+        {name: ("layer", values) for name, values in columns.items()}, coords={"layer": names}
+    )
+
+
 def _later(
     chip: ProgrammedChip, n: int, layer: ProgrammedLayer, time: float, kelvin: Kelvin
 ) -> ProgrammedLayer:
@@ -100,4 +132,4 @@ def _addresses(chip: ProgrammedChip, n: int, layer: ProgrammedLayer) -> Cells:
 
 
 def _temperature(chip: ProgrammedChip, temperature: Quantity | None) -> Kelvin:
-    return chip.chip.temperature if temperature is None else as_si(temperature, "K", "temperature")
+    return chip.chip.temperature if temperature is None else as_temperature(temperature)

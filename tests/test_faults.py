@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from spikeram.conversion import TrainedNetwork, convert
+from spikeram.conversion import TrainedNetwork, convert, recalibrate
 from spikeram.faults import KINDS, Faults, layer_faults
 from spikeram.models import chips
 from spikeram.programming import program
@@ -133,6 +133,11 @@ def test_a_dead_neuron_is_silent_on_every_engine(spikes):
     clocked, brian = (counts(chip, X[:4], engine=name)[0] for name in ("clocked", "brian2"))
     assert np.array_equal(clocked, brian)
     assert not np.any(clocked[:, [3, 7]])
+
+
+def test_recalibration_does_not_wake_a_dead_neuron():
+    chip = program(NETWORK, chip=with_faults(dead_neurons={0: [3]}), seed=0)
+    assert not np.any(counts(recalibrate(chip, X))[0][:, 3])
 
 
 def test_a_dead_neuron_of_a_convolution_silences_its_channel_everywhere():

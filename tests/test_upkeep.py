@@ -11,7 +11,7 @@ from spikeram.conversion import convert
 from spikeram.faults import Faults
 from spikeram.models import chips
 from spikeram.programming import program
-from spikeram.upkeep import age, reprogram
+from spikeram.upkeep import age, reprogram, wear
 
 from networks import inputs, trained
 
@@ -115,6 +115,19 @@ def test_worn_cells_get_no_more_pulses():
     assert fresh.most_pulses >= chip.most_pulses
 
 
+def test_wear_lists_what_programming_has_cost():
+    table = wear(reprogram(CHIP, delay="1 day"))
+    assert table["layer"].values.tolist() == [layer.name for layer in NETWORK.layers]
+    assert int(table["cells"].sum()) == CHIP.n_cells
+    assert np.all(table["mean_pulses"] > wear(CHIP)["mean_pulses"])
+    assert not np.any(table["worn"])
+    device = replace(chips.neurram().device, endurance=12)
+    worn = wear(replace(CHIP, chip=replace(CHIP.chip, device=device)))
+    assert float((worn["worn"] * worn["cells"]).sum() / CHIP.n_cells) == pytest.approx(
+        np.mean(pulses(CHIP) >= 12)
+    )
+
+
 def test_open_rows_stay_open():
     faulty = replace(chips.neurram(), faults=Faults(dead_rows={0: [0]}))
     chip = program(NETWORK, chip=faulty, delay="1 day", seed=0)
@@ -136,5 +149,7 @@ def test_delays_and_temperatures_that_cannot_be_are_refused():
         age(CHIP, -1.0)
     with pytest.raises(ValueError, match=r"expects 200 to 600 K, got 85 K"):
         age(CHIP, "1 day", temperature=85.0)
+    with pytest.raises(ValueError, match=r"Chip.temperature expects 200 to 600 K, got 25 K"):
+        replace(chips.neurram(), temperature=25.0)
     with pytest.raises(ValueError, match=r"RRAMDevice.endurance expects .* got 0"):
         replace(chips.neurram().device, endurance=0)

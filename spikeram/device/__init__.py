@@ -17,6 +17,7 @@ from spikeram.device.relaxation import (
 from spikeram.device.retention import (
     ROOM as ROOM,
     aged as aged,
+    as_temperature as as_temperature,
     barrier as barrier,
     equivalent_delay as equivalent_delay,
 )

@@ -59,7 +59,7 @@ def equivalent_delay(delay: Quantity, temperature: Quantity) -> NDArray[np.float
     9
     """
     t = as_delay(delay, "equivalent_delay")
-    return _scaled(t, _checked(temperature) / ROOM)
+    return _scaled(t, as_temperature(temperature) / ROOM)
 
 
 def aged(age: ArrayLike, delay: ArrayLike, temperature: Kelvin = ROOM) -> NDArray[np.float64]:
@@ -80,7 +80,7 @@ def aged(age: ArrayLike, delay: ArrayLike, temperature: Kelvin = ROOM) -> NDArra
         Warm after cold counts as warm from when it would have done as much.
     """
     present, passed = np.asarray(age, dtype=np.float64), np.asarray(delay, dtype=np.float64)
-    warm = _checked(temperature)
+    warm = as_temperature(temperature)
     if warm == ROOM:
         return np.asarray(present + passed)
     return _scaled(_scaled(present, ROOM / warm) + passed, warm / ROOM)
@@ -104,7 +104,7 @@ def barrier(delay: Quantity, temperature: Quantity = ROOM) -> NDArray[np.float64
     t = as_delay(delay, "barrier")
     with np.errstate(divide="ignore"):
         attempts = np.log(ATTEMPT_FREQUENCY * t)
-    return np.asarray(BOLTZMANN * _checked(temperature) / ELECTRON_VOLT * attempts)
+    return np.asarray(BOLTZMANN * as_temperature(temperature) / ELECTRON_VOLT * attempts)
 
 
 def _scaled(t: NDArray[np.float64], power: float) -> NDArray[np.float64]:
@@ -116,11 +116,12 @@ def _scaled(t: NDArray[np.float64], power: float) -> NDArray[np.float64]:
     return scaled / ATTEMPT_FREQUENCY
 
 
-def _checked(temperature: Quantity) -> Kelvin:
-    kelvin = as_si(temperature, "K", "temperature")
+def as_temperature(value: Quantity, name: str = "temperature") -> Kelvin:
+    """Return a temperature in kelvin; refuse those at which no chip is kept."""
+    kelvin = as_si(value, "K", name)
     if not 200.0 <= kelvin <= 600.0:
         raise ValueError(
-            f"temperature expects 200 to 600 K, got {kelvin:g} K. Temperatures are in kelvin: "
+            f"{name} expects 200 to 600 K, got {kelvin:g} K. Temperatures are in kelvin: "
             "85 C is 358.15 K."
         )
     return kelvin
