@@ -11,7 +11,7 @@ Faults are those of cores. The published chip's software skips such rows, 19 of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
@@ -169,15 +169,60 @@ class LayerFaults:
         )
 
 
-def layer_faults(
-    faults: Faults,
-    shape: tuple[int, int],
-    *,
-    first_core: int,
-    pairs_per_core: int,
-    columns_per_core: int,
-) -> LayerFaults:
-    """Return the faults of a matrix that fills cores one after the other.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Part:
+    """Where a part of a matrix lies.
+
+    Parameters
+    ----------
+    core : int
+        Its core.
+    pairs, columns : tuple of int
+        Which of the matrix's pairs of rows and columns it holds: start and stop.
+    word_lines : ndarray of shape (2 * pair,)
+        Lines of the core that they take: G+ and G- of each pair.
+    bit_lines : ndarray of shape (column,)
+        Columns of the core that they take.
+    """
+
+    core: int
+    pairs: tuple[int, int]
+    columns: tuple[int, int]
+    word_lines: NDArray[np.int64]
+    bit_lines: NDArray[np.int64]
+
+
+def cores_in_turn(
+    shape: tuple[int, int], *, first_core: int, pairs_per_core: int, columns_per_core: int
+) -> list[Part]:
+    """Return the parts of a matrix that fills cores one after the other.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Pairs of rows and columns of the matrix.
+    first_core : int
+        The core of its first part. Parts follow row of parts by row of parts, each from the first
+        lines of its core on.
+    pairs_per_core, columns_per_core : int
+        What a core holds.
+    """
+    places = ((p, c) for p in _cuts(shape[0], pairs_per_core)
+              for c in _cuts(shape[1], columns_per_core))  # fmt: skip
+    return [
+        Part(
+            core=first_core + n,
+            pairs=pairs,
+            columns=columns,
+            word_lines=np.arange(2 * (pairs[1] - pairs[0])),
+            bit_lines=np.arange(columns[1] - columns[0]),
+        )
+        for n, (pairs, columns) in enumerate(places)
+    ]
+
+
+def layer_faults(faults: Faults, shape: tuple[int, int], parts: Sequence[Part]) -> LayerFaults:
+    """Return what faults of cores are for one layer.
 
     Parameters
     ----------
@@ -185,37 +230,26 @@ def layer_faults(
         The faults of the chip.
     shape : tuple of int
         Pairs of rows and columns of the matrix.
-    first_core : int
-        The core of its first part. Parts follow row of parts by row of parts, each from the first
-        line of its core on.
-    pairs_per_core, columns_per_core : int
-        What a core holds. Of a column that is cut over several cores a dead neuron loses the part
-        it sums; where all its neurons are dead it never fires.
-
-    Returns
-    -------
-    LayerFaults
+    parts : sequence of Part
+        Where it lies. Of a column that is cut over several cores a dead neuron loses the part it
+        sums; where all its neurons are dead it never fires.
     """
-    n_pairs, n_columns = shape
-    opened = np.zeros((2, n_pairs, n_columns), np.bool_)
-    silent = np.ones(n_columns, np.bool_)
-    one_part = n_pairs <= pairs_per_core
-    core = first_core
-    for rows in _parts(n_pairs, pairs_per_core):
-        lines = 2 * np.arange(rows.stop - rows.start)
-        for part in _parts(n_columns, columns_per_core):
-            columns = np.arange(part.stop - part.start)
-            dead = faults.silent(core, columns)
-            for polarity in range(2):
-                lost = faults.open_cells(core, lines + polarity, columns)
-                opened[polarity, rows, part] = lost | (dead & (not one_part))
-            silent[part] &= dead
-            core += 1
+    opened = np.zeros((2, *shape), np.bool_)
+    silent = np.ones(shape[1], np.bool_)
+    for part in parts:
+        rows, columns = slice(*part.pairs), slice(*part.columns)
+        dead = faults.silent(part.core, part.bit_lines)
+        lost = dead & (part.pairs != (0, shape[0]))
+        for polarity in range(2):
+            lines = part.word_lines[polarity::2]
+            cells = faults.open_cells(part.core, lines, part.bit_lines)
+            opened[polarity, rows, columns] = cells | lost
+        silent[columns] &= dead
     return LayerFaults(open=opened, silent=silent)
 
 
-def _parts(size: int, most: int) -> Iterator[slice]:
-    return (slice(start, min(start + most, size)) for start in range(0, size, most))
+def _cuts(size: int, most: int) -> list[tuple[int, int]]:
+    return [(start, min(start + most, size)) for start in range(0, size, most)]
 
 
 def _union(

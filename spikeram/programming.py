@@ -33,7 +33,7 @@ from spikeram.chip import Chip, ProgrammedChip, ProgrammedLayer
 from spikeram.crossbar import Crossbar, conductance_from_weight
 from spikeram.device import equivalent_delay
 from spikeram.errors import CapacityError
-from spikeram.faults import LayerFaults, layer_faults
+from spikeram.faults import LayerFaults, cores_in_turn, layer_faults
 from spikeram.network import Layer, SpikingNetwork
 from spikeram.seeds import Seed
 from spikeram.units import Quantity, Second, as_si
@@ -209,16 +209,11 @@ def _faults(matrices: list[_Matrix], chip: Chip) -> list[LayerFaults]:
     found = []
     core = 0
     for matrix in matrices:
-        n_pairs, n_columns = matrix.weight.shape[0] * chip.pairs_per_weight, matrix.weight.shape[1]
-        found.append(
-            layer_faults(
-                chip.faults,
-                (n_pairs, n_columns),
-                first_core=core,
-                pairs_per_core=chip.pairs,
-                columns_per_core=chip.columns,
-            )
+        shape = matrix.weight.shape[0] * chip.pairs_per_weight, matrix.weight.shape[1]
+        parts = cores_in_turn(
+            shape, first_core=core, pairs_per_core=chip.pairs, columns_per_core=chip.columns
         )
+        found.append(layer_faults(chip.faults, shape, parts))
         core += chip.cores_for(*matrix.weight.shape)
     return found
 

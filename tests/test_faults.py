@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from spikeram.conversion import TrainedNetwork, convert, recalibrate
-from spikeram.faults import KINDS, Faults, layer_faults
+from spikeram.faults import KINDS, Faults, Part, cores_in_turn, layer_faults
 from spikeram.models import chips
 from spikeram.programming import program
 from spikeram.simulation import simulate
@@ -69,7 +69,8 @@ def test_the_mapper_learns_of_all_bad_lines():
 
 def test_lines_of_cores_meet_the_cells_of_a_layer_that_fills_them():
     faults = Faults(dead_rows={4: [0], 6: [3]}, dead_columns={5: [1]})
-    found = layer_faults(faults, (5, 6), first_core=4, pairs_per_core=3, columns_per_core=4)
+    parts = cores_in_turn((5, 6), first_core=4, pairs_per_core=3, columns_per_core=4)
+    found = layer_faults(faults, (5, 6), parts)
     wanted = np.zeros((2, 5, 6), bool)
     # Cores 4 and 5 hold the upper three pairs, 6 and 7 the lower two; columns 0 to 3 and 4 to 5.
     wanted[0, 0, :4] = True
@@ -81,10 +82,22 @@ def test_lines_of_cores_meet_the_cells_of_a_layer_that_fills_them():
 
 def test_a_dead_neuron_loses_its_part_of_a_column_that_is_cut():
     faults = Faults(dead_neurons={0: [1], 1: [0, 1]})
-    found = layer_faults(faults, (5, 2), first_core=0, pairs_per_core=3, columns_per_core=4)
+    parts = cores_in_turn((5, 2), first_core=0, pairs_per_core=3, columns_per_core=4)
+    found = layer_faults(faults, (5, 2), parts)
     assert found.silent.tolist() == [False, True]
     assert not np.any(found.open[:, :3, 0])
     assert np.all(found.open[:, 3:, 0])
+
+
+def test_a_part_that_lies_elsewhere_meets_the_faults_there():
+    faults = Faults(dead_rows={2: [0, 7]}, dead_columns={2: [5]}, dead_neurons={2: [4]})
+    part = Part(
+        core=2, pairs=(0, 2), columns=(0, 2),
+        word_lines=np.array([1, 2, 6, 7]), bit_lines=np.array([4, 5]),
+    )  # fmt: skip
+    found = layer_faults(faults, (2, 2), [part])
+    assert found.open.tolist() == [[[False, True], [False, True]], [[False, True], [True, True]]]
+    assert found.silent.tolist() == [True, False]
 
 
 # What they do.
