@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -230,6 +235,24 @@ def test_hours_at_100_celsius_are_foretold_from_room_temperature(measured_data, 
     foretold = slope * np.log10(equivalent_delay(float(np.median(time[good])), 373.15)) + intercept
     # The line is good to 0.5 uS^2 where it is extrapolated by 3.4 decades, the bake to 0.4.
     assert baked == pytest.approx(float(foretold), rel=0.08)
+
+
+def test_the_committed_table_is_what_its_recipe_makes(measured_data, technology_c, tmp_path):
+    root = Path(__file__).parents[1]
+    made = tmp_path / "levy_c.csv"
+    recipe = [sys.executable, root / "benchmarks" / "relaxation_fit.py", "--output", made]
+    path = os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])
+    environment = os.environ | {"PYTHONPATH": path, "SPIKERAM_DATA": str(measured_data)}
+    said = subprocess.run(recipe, check=True, capture_output=True, text=True, env=environment)
+    # Quantiles are rounded to 1 nS; an end of rounding may fall otherwise on another machine.
+    made_table, table = (
+        np.loadtxt(file, delimiter=",") for file in (made, root / "models" / "levy_c.csv")
+    )
+    assert made_table == pytest.approx(table, abs=0.0011, rel=1e-3)
+    law = DEVICE.relaxation
+    fitted = re.search(r"memory ([\d.]+), forgetting ([\d.]+) decades", said.stdout)
+    assert float(fitted[1]) == pytest.approx(law.memory, abs=0.005)
+    assert float(fitted[2]) == pytest.approx(law.forgetting, abs=0.05)
 
 
 def test_the_normal_law_of_the_same_spread_would_fail(pairs):
