@@ -52,7 +52,11 @@ class Measured:
 
 def correlations(change: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return how changes of shape (cell, delay) correlate over the cells read at both delays."""
-    matrix: NDArray[np.float64] = np.ma.corrcoef(np.ma.masked_invalid(change).T).data
+    n = change.shape[1]
+    matrix = np.eye(n)
+    for i, j in zip(*np.triu_indices(n, 1)):
+        both = np.isfinite(change[:, i]) & np.isfinite(change[:, j])
+        matrix[i, j] = matrix[j, i] = np.corrcoef(change[both, i], change[both, j])[0, 1]
     return matrix
 
 

@@ -103,8 +103,8 @@ def levy_c() -> RRAMDevice:
         change=rows[:, 2:].reshape(delays.size, conductances.size, -1) * micro,
         sigma_verify=1e-6 / math.sqrt(3.0),
         onset=1e-3,
-        memory=0.632,
-        forgetting=2.407,
+        memory=0.649,
+        forgetting=2.432,
     )
     return replace(neurram(), relaxation=relaxation, stuck_low=0.0, stuck_high=0.0)
 
