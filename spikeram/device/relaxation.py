@@ -15,7 +15,7 @@ Beyond the last delay :math:`t_n` the law is an extrapolation: the variance goes
 .. math:: \sigma_{pub}^2(t) = \sigma_{pub}^2(t_n) + \left(\sigma_{pub}^2(t_n)
           - \sigma_{pub}^2(t_1)\right) \frac{\log(t / t_n)}{\log(t_n / t_1)},
 
-as it does in measured cells of three other technologies, from 10 ms on (``docs/relaxation.md``). At
+as it does in measured cells of another technology from 10 ms to a day (``docs/relaxation.md``). At
 :math:`10^{15}` s it ends.
 
 The conductance after a delay is :math:`\max(0, G_0 + D(t))` with normal :math:`D` of standard

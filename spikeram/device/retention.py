@@ -12,9 +12,9 @@ laws linear in :math:`\log t`, and the equivalent time at a reference temperatur
 .. math:: t_0 = \frac{1}{\nu_0} (\nu_0 t)^{T / T_0}.
 
 The attempt frequency :math:`\nu_0` is that of a lattice vibration, :math:`10^{13}` Hz: assumed.
-Measured cells agree: the variance of their relaxation from 10 ms to a day at room temperature
-and after hours at 100 C lies on one straight line in :math:`E^*` (``docs/relaxation.md``). A single
-activation energy does not describe them.
+Of three measured technologies one agrees: the variance of its relaxation, from 10 ms to a day at
+room temperature and after hours at 100 C, lies on one straight line in :math:`E^*`. A second nearly
+does, a third does not (``docs/relaxation.md``). A single activation energy describes none.
 """
 
 from __future__ import annotations
