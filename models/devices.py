@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from pathlib import Path
 
-from spikeram.device import GaussianDevice, IdealDevice, Relaxation, RRAMDevice
+import numpy as np
+
+from spikeram.device import (
+    GaussianDevice,
+    IdealDevice,
+    QuantileRelaxation,
+    Relaxation,
+    RRAMDevice,
+)
 
 
 def neurram() -> RRAMDevice:
@@ -65,6 +75,38 @@ def neurram() -> RRAMDevice:
         stuck_low=0.004,
         stuck_high=0.004,
     )
+
+
+def levy_c() -> RRAMDevice:
+    r"""Return a cell that relaxes as technology C of the RRAM Relaxation Master Model does.
+
+    Notes
+    -----
+    *Measured* (A. Levy and others, github.com/akashlevy/RRAM-Relaxation-Master-Model, MIT licence;
+    the authors do not name the technology, its largest conductance is 40 uS): quantiles of the
+    change of conductance at 10 ms, 0.1, 1 and 4 s and after a day at room temperature, and after
+    hours at 100, 140 and 180 C, which count as 9 years, 1000 years and more at room temperature by
+    `spikeram.device.equivalent_delay`. ``benchmarks/relaxation_fit.py`` makes the table and fits
+    memory and forgetting to the correlations of 8,146 cells; ``docs/relaxation.md`` compares them
+    with the cells that were left out. Stuck cells are among the measured ones, so none are added.
+
+    *Assumed.* Nothing changes within the first millisecond. The pulse response and the read noise
+    are those of `neurram`: neither was measured.
+    """
+    rows = np.loadtxt(Path(__file__).with_name("levy_c.csv"), delimiter=",")
+    delays, conductances = np.unique(rows[:, 0]), np.unique(rows[:, 1])
+    micro = 1e-6
+    relaxation = QuantileRelaxation(
+        delays=delays,
+        conductances=conductances * micro,
+        scores=np.linspace(-3.0, 3.0, rows.shape[1] - 2),
+        change=rows[:, 2:].reshape(delays.size, conductances.size, -1) * micro,
+        sigma_verify=1e-6 / math.sqrt(3.0),
+        onset=1e-3,
+        memory=0.649,
+        forgetting=2.432,
+    )
+    return replace(neurram(), relaxation=relaxation, stuck_low=0.0, stuck_high=0.0)
 
 
 def ideal() -> IdealDevice:

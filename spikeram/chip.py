@@ -30,14 +30,16 @@ from spikeram.analog import (
 )
 from spikeram.charge import RAIL_LIMIT, ChargeLayer, charge_layer
 from spikeram.crossbar import Crossbar
-from spikeram.device import AbstractDevice
+from spikeram.device import ROOM, AbstractDevice, as_temperature
 from spikeram.energy import EnergyModel
+from spikeram.faults import Faults, LayerFaults
 from spikeram.network import Layer, SpikingNetwork
 from spikeram.neuron import SamplingNeuron
 from spikeram.placement import BadLines, Mapping, Stack
 from spikeram.read_noise import ReadNoise, read_noise
-from spikeram.units import Second, Siemens, Volt, as_si
-from spikeram.write_verify import WriteVerify
+from spikeram.seeds import Seed
+from spikeram.units import Kelvin, Second, Siemens, Volt, as_si
+from spikeram.write_verify import WriteVerify, Written
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -72,6 +74,10 @@ class Chip:
         Cores, and the word lines and columns of each. A pair of cells takes two rows.
     analog : AnalogTerms
         What lines and neurons add on their own; see `spikeram.analog`.
+    faults : Faults
+        Lines and neurons that do not work.
+    temperature : Kelvin
+        Temperature at which the chip is kept after programming [K].
     """
 
     name: str
@@ -89,10 +95,14 @@ class Chip:
     rows: int = 256
     columns: int = 256
     analog: AnalogTerms = field(default_factory=AnalogTerms)
+    faults: Faults = field(default_factory=Faults)
+    temperature: Kelvin = ROOM
 
     def __post_init__(self) -> None:
         for name, unit in (("g_min", "S"), ("g_max", "S"), ("v_read", "V")):
             object.__setattr__(self, name, as_si(getattr(self, name), unit, f"Chip.{name}"))
+        kelvin = as_temperature(self.temperature, "Chip.temperature")
+        object.__setattr__(self, "temperature", kelvin)
         if isinstance(self.device, str):
             object.__setattr__(self, "device", registry.lookup("devices", self.device)())
         if not 0 <= self.g_min < self.g_max:
@@ -186,12 +196,10 @@ class ProgrammedLayer:
     ----------
     crossbar : Crossbar
         Conductances at read-out; the last `n_bias` pairs of rows are always on.
-    target, written : ndarray of shape (polarity, row, column) [S]
-        What was asked for, and what was verified just after programming.
-    n_pulses : ndarray of shape (polarity, row, column)
-        Write pulses that each cell took.
-    timed_out : bool ndarray of shape (polarity, row, column)
-        Cells given up by write-verify.
+    target : ndarray of shape (polarity, row, column) [S]
+        What was asked for.
+    cells : Written
+        What programming left behind, and since when; arrays of the shape of `target`.
     n_bias : int
         Number of always-on pairs of rows.
     unit : ndarray of shape (column,) [V]
@@ -204,13 +212,13 @@ class ProgrammedLayer:
         What the analog terms of the chip are for these columns; None without any.
     sigma_read : float, or ndarray of shape (polarity, row, column)
         Standard deviation of each cell from step to step [S]; 0 for none.
+    faults : LayerFaults or None
+        Cells and neurons that do not work; None where all do.
     """
 
     crossbar: Crossbar
     target: NDArray[np.float64]
-    written: NDArray[np.float64]
-    n_pulses: NDArray[np.int64]
-    timed_out: NDArray[np.bool_]
+    cells: Written
     n_bias: int
     unit: NDArray[np.float64]
     gain: NDArray[np.float64]
@@ -218,6 +226,22 @@ class ProgrammedLayer:
     pairs_per_weight: int = 1
     columns: ColumnErrors | None = None
     sigma_read: Siemens | NDArray[np.float64] = 0.0
+    faults: LayerFaults | None = None
+
+    @property
+    def written(self) -> NDArray[np.float64]:
+        """Conductances just after programming, of shape (polarity, row, column) [S]."""
+        return self.cells.programmed
+
+    @property
+    def n_pulses(self) -> NDArray[np.int64]:
+        """Write pulses that each cell has had, of shape (polarity, row, column)."""
+        return self.cells.n_pulses
+
+    @property
+    def timed_out(self) -> NDArray[np.bool_]:
+        """Cells given up by write-verify, of shape (polarity, row, column)."""
+        return self.cells.timed_out
 
     @property
     def weight_shape(self) -> tuple[int, int]:
@@ -265,11 +289,12 @@ class ProgrammedLayer:
             gather=layer.gather,
             sources=sources or layer.sources,
         )
-        return replace(
+        charge = replace(
             charge,
             pairs_per_weight=self.pairs_per_weight,
             read=self._read_noise(charge.quantum, n_inputs, layer),
         )
+        return charge if self.faults is None else self.faults.of_neurons(charge)
 
     def _read_noise(self, quantum: Volt, n_inputs: int, layer: Layer) -> ReadNoise | None:
         """Return the read noise of the columns; the equation is that of `spikeram.read_noise`."""
@@ -296,6 +321,32 @@ class ProgrammedLayer:
         start += charge.initial
         return start
 
+    def with_faults(self, faults: LayerFaults) -> ProgrammedLayer:
+        """Return the layer with cells and neurons that do not work.
+
+        Open cells take no pulses and count as given up.
+        """
+        if not (np.any(faults.open) or np.any(faults.silent)):
+            return self
+        cells = replace(
+            self.cells,
+            conductance=faults.of_cells(self.cells.conductance),
+            programmed=faults.of_cells(self.cells.programmed),
+            n_pulses=np.where(faults.open, 0, self.cells.n_pulses),
+            n_reversals=np.where(faults.open, 0, self.cells.n_reversals),
+            timed_out=self.cells.timed_out | faults.open,
+        )
+        return replace(self, faults=faults).with_cells(cells)
+
+    def with_cells(self, cells: Written) -> ProgrammedLayer:
+        """Return the layer with its cells as they are at another read-out."""
+        g = cells.conductance if self.faults is None else self.faults.of_cells(cells.conductance)
+        return replace(
+            self,
+            cells=replace(cells, conductance=g),
+            crossbar=replace(self.crossbar, conductance=g),
+        )
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ProgrammedChip:
@@ -312,13 +363,15 @@ class ProgrammedChip:
     mapping : Mapping
         Which cores hold what.
     delay : Second
-        Time between programming and read-out [s].
-    seed : str
+        Time between the last programming and read-out [s].
+    seed : int or numpy.random.SeedSequence
         Where the chip's random cells came from.
     index : int
         Number of the chip among those of its seed.
     recalibrated : bool
         Whether gain and offset of each column were measured.
+    reprogrammed : int
+        How often cells that had left the window were written again, long after programming.
     """
 
     network: SpikingNetwork
@@ -326,9 +379,10 @@ class ProgrammedChip:
     layers: tuple[ProgrammedLayer, ...]
     mapping: Mapping
     delay: Second
-    seed: str
+    seed: Seed
     index: int = 0
     recalibrated: bool = False
+    reprogrammed: int = 0
 
     def without(self, *names: str) -> ProgrammedChip:
         """Return the same cells with the named analog terms off.
@@ -365,12 +419,13 @@ class ProgrammedChip:
         return {
             **self.network.provenance,
             "chip": self.chip.name,
-            "chip_seed": self.seed,
+            "chip_seed": str(self.seed),
             "chip_index": self.index,
             "pairs_per_weight": self.chip.pairs_per_weight,
             "delay_s": self.delay,
             "recalibrated": self.recalibrated,
             "analog_terms": list(self.chip.terms),
+            "reprogrammed": self.reprogrammed,
             "energy_model": asdict(self.chip.energy),
         }
 
@@ -389,6 +444,19 @@ class ProgrammedChip:
     def mean_pulses(self) -> float:
         """Mean number of write pulses of a cell."""
         return float(np.mean(np.concatenate([layer.n_pulses.ravel() for layer in self.layers])))
+
+    @property
+    def most_pulses(self) -> int:
+        """Largest number of write pulses that a cell has had."""
+        return max(int(layer.n_pulses.max(initial=0)) for layer in self.layers)
+
+    @property
+    def worn(self) -> float:
+        """Share of cells that have had as many pulses as they endure."""
+        endured = self.chip.device.endurance
+        if endured is None:
+            return 0.0
+        return float(np.mean(np.concatenate([x.n_pulses.ravel() for x in self.layers]) >= endured))
 
     @property
     def timed_out(self) -> float:

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 from spikeram import registry
 from spikeram.chip import Chip
+from spikeram.device import equivalent_delay
 from spikeram.matrix import Matrix, layer_matrix
 from spikeram.network import SpikingNetwork
 from spikeram.packing import DEFAULT_RULES, MappingRules, map_footprints
@@ -63,7 +64,8 @@ def map_network(
     if not isinstance(chosen, Chip):
         raise TypeError(f"chip expects a Chip or the name of one, got {type(chip).__name__}.")
     time = as_si(delay, "s", "delay")
-    matrices = [layer_matrix(network, n, chosen, time) for n in range(len(network.layers))]
+    age = float(equivalent_delay(time, chosen.temperature))
+    matrices = [layer_matrix(network, n, chosen, age) for n in range(len(network.layers))]
     footprints = footprints_of(network, chosen, matrices)
     mapping = map_footprints(footprints, chosen.stack() if stack is None else stack, rules)
     check_mapping(mapping, footprints, chosen)

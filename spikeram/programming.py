@@ -23,6 +23,8 @@ from spikeram import registry
 from spikeram.analog import draw_columns
 from spikeram.chip import Chip, ProgrammedChip, ProgrammedLayer
 from spikeram.crossbar import Crossbar, conductance_from_weight
+from spikeram.device import equivalent_delay
+from spikeram.faults import LayerFaults, Part, layer_faults
 from spikeram.mapping import check_mapping, footprints_of
 from spikeram.matrix import Matrix, layer_matrix
 from spikeram.network import Layer, SpikingNetwork
@@ -79,7 +81,9 @@ def program(
         raise TypeError(f"chip expects a Chip or the name of one, got {type(chip).__name__}.")
     time = as_si(delay, "s", "delay")
     n_rounds = chosen.rounds if rounds is None else rounds
-    matrices = [layer_matrix(network, n, chosen, time) for n in range(len(network.layers))]
+    # What cells have drifted by then, as if all that time they had been at room temperature.
+    age = float(equivalent_delay(time, chosen.temperature))
+    matrices = [layer_matrix(network, n, chosen, age) for n in range(len(network.layers))]
     footprints = footprints_of(network, chosen, matrices)
     if mapping is None:
         mapping = map_footprints(footprints, chosen.stack())
@@ -94,7 +98,7 @@ def program(
             seed=seed,
             address=(index, n),
             rounds=n_rounds,
-        )
+        ).with_faults(_faults(chosen, layer.name, matrix, mapping))
         for n, (layer, matrix) in enumerate(zip(network.layers, matrices))
     )
     return ProgrammedChip(
@@ -103,7 +107,7 @@ def program(
         layers=layers,
         mapping=mapping,
         delay=time,
-        seed=str(seed),
+        seed=seed,
         index=index,
     )
 
@@ -132,6 +136,7 @@ def _program_layer(
         array=address[1],
         rounds=rounds,
         verify=chip.verify,
+        temperature=chip.temperature,
     )
     window = chip.g_max - chip.g_min
     unit = chip.neuron.gain * chip.v_read * window / (matrix.w_max * one_pair.sum(axis=(0, 1)))
@@ -148,9 +153,7 @@ def _program_layer(
             pairs_per_core=pairs_per_core,
         ),
         target=target,
-        written=written.programmed,
-        n_pulses=written.n_pulses,
-        timed_out=written.timed_out,
+        cells=written,
         n_bias=matrix.n_bias * chip.pairs_per_weight,
         unit=unit,
         gain=np.ones(layer.n_columns),
@@ -159,3 +162,19 @@ def _program_layer(
         columns=columns,
         sigma_read=chip.device.sigma_read if chip.analog.read_noise else 0.0,
     )
+
+
+def _faults(chip: Chip, layer: str, matrix: Matrix, mapping: Mapping) -> LayerFaults:
+    """Return the faults of the lines that a layer takes."""
+    parts = [
+        Part(
+            core=part.core,
+            pairs=part.pairs,
+            columns=part.columns,
+            word_lines=mapping.word_lines(part),
+            bit_lines=mapping.columns(part),
+        )
+        for part in mapping.parts[layer]
+    ]
+    shape = matrix.weight.shape[0] * chip.pairs_per_weight, matrix.weight.shape[1]
+    return layer_faults(chip.faults, shape, parts)

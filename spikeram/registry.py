@@ -14,6 +14,7 @@ from typing import Any
 _OWN = {
     "devices": {
         "neurram": "spikeram.models.devices:neurram",
+        "levy_c": "spikeram.models.devices:levy_c",
         "ideal": "spikeram.models.devices:ideal",
         "gaussian": "spikeram.models.devices:gaussian",
     },

@@ -28,6 +28,7 @@ class Purpose(IntEnum):
     TRAINING = 8
     MISMATCH = 20
     SHUFFLE = 40
+    LINE_FAULTS = 50
 
 
 def sequence(seed: Seed, purpose: Purpose, *path: int) -> np.random.SeedSequence:

@@ -10,6 +10,9 @@ at the end voltage, or one reversal too many.
 Cells relax after they were accepted. Iterative programming waits, reads all cells, and programs
 again those that have left the window; the others go on relaxing undisturbed. Wan et al., Nature
 608, 504 (2022), Extended Data Fig. 3.
+
+Pulses of a cell add up over all its programmings. A cell that has had as many as its device
+endures is worn out: it gets no more, and goes on relaxing from where it is.
 """
 
 from __future__ import annotations
@@ -18,12 +21,20 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from spikeram._kernels.write_verify import write_verify as write_verify_kernel
-from spikeram.device import AbstractDevice, Cells, PulseResponse, as_conductances, as_delay
+from spikeram.device import (
+    ROOM,
+    AbstractDevice,
+    Cells,
+    PulseResponse,
+    aged,
+    as_conductances,
+    as_delay,
+)
 from spikeram.seeds import Purpose, Seed
-from spikeram.units import Quantity, Second, Siemens, Volt, as_si
+from spikeram.units import Kelvin, Quantity, Second, Siemens, Volt, as_si
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,9 +127,17 @@ class Written:
     programmed : ndarray [S]
         Conductances just after the last programming of each cell.
     n_pulses, n_reversals : ndarray of int
-        Pulses and polarity reversals, over all rounds.
+        Pulses and polarity reversals, over all programmings.
     timed_out : ndarray of bool
         Whether the last attempt at the cell ended without success.
+    age : ndarray [s]
+        Time from the last programming of each cell to the read-out, as if all of it had passed at
+        room temperature.
+    episode : ndarray of int
+        Address of the last programming of each cell.
+    n_checks : int
+        How often cells were read to program those again that had left the window: the next
+        episode, but one.
     """
 
     conductance: NDArray[np.float64]
@@ -126,6 +145,9 @@ class Written:
     n_pulses: NDArray[np.int64]
     n_reversals: NDArray[np.int64]
     timed_out: NDArray[np.bool_]
+    age: NDArray[np.float64]
+    episode: NDArray[np.int64]
+    n_checks: int = 0
 
 
 def write_verify(
@@ -182,6 +204,7 @@ def write_and_relax(
     array: int = 0,
     rounds: int = 0,
     verify: WriteVerify = STANDARD,
+    temperature: Kelvin = ROOM,
 ) -> Written:
     """Return the cells of one array at a delay after programming.
 
@@ -202,6 +225,8 @@ def write_and_relax(
         after the one before.
     verify : WriteVerify
         How to program.
+    temperature : Kelvin
+        Temperature during the delay; programming takes place at room temperature [K].
 
     Returns
     -------
@@ -220,25 +245,92 @@ def write_and_relax(
     if not isinstance(rounds, (int, np.integer)) or rounds < 0:
         raise ValueError(f"write_and_relax expects rounds >= 0, got {rounds!r}.")
     cells = Cells.of(g_target.shape, seed=seed, chip=chip, array=array)
-    lower, upper = _acceptance(g_target, device, verify)
     written = _write(g_target, None, device, cells, verify=verify)
-    age = np.zeros(g_target.shape)
-    episode = np.zeros(g_target.shape, dtype=np.int64)
-    for n in range(1, rounds + 1):
-        age += verify.interval
-        present = device.relax(written.programmed, age, cells, episode=episode)
-        reading = device.read(present, cells, n_reads=verify.n_reads, visit=n)
-        lost = (reading < lower) | (reading > upper)
-        again = _write(
-            g_target[lost], present[lost], device, cells.take(lost), episode=n, verify=verify
-        )
-        written = _merged(written, again, lost)
-        # A cell that reads its target after all gets no pulse and goes on as it was.
-        pulsed = again.n_pulses > 0
-        age[lost] = np.where(pulsed, 0.0, age[lost])
-        episode[lost] = np.where(pulsed, n, episode[lost])
-    relaxed = device.relax(written.programmed, age + t, cells, episode=episode)
-    return replace(written, conductance=relaxed)
+    for _ in range(rounds):
+        written = later(written, device, cells, verify.interval)
+        written = write_again(written, g_target, device, cells, verify=verify)
+    return later(written, device, cells, t, temperature=temperature)
+
+
+def later(
+    written: Written,
+    device: AbstractDevice,
+    cells: Cells,
+    delay: ArrayLike,
+    *,
+    temperature: Kelvin = ROOM,
+) -> Written:
+    """Return the cells of an array another delay after their read-out.
+
+    Parameters
+    ----------
+    written : Written
+        The cells at their read-out.
+    device : AbstractDevice
+        What they are.
+    cells : Cells
+        Which they are.
+    delay : Second
+        Time that passes [s].
+    temperature : Kelvin
+        Temperature at which it passes [K].
+    """
+    age = aged(written.age, delay, temperature)
+    relaxed = device.relax(written.programmed, age, cells, episode=written.episode)
+    return replace(written, conductance=relaxed, age=age)
+
+
+def write_again(
+    written: Written,
+    target: NDArray[np.float64],
+    device: AbstractDevice,
+    cells: Cells,
+    *,
+    verify: WriteVerify = STANDARD,
+) -> Written:
+    """Return the cells of an array with those that have left the window written again.
+
+    Parameters
+    ----------
+    written : Written
+        The cells at their read-out.
+    target : ndarray [S]
+        What they should be.
+    device : AbstractDevice
+        What they are.
+    cells : Cells
+        Which they are.
+    verify : WriteVerify
+        How to program.
+
+    Returns
+    -------
+    Written
+        Pulses add up. Cells that are worn out count as timed out where they left the window.
+    """
+    check = written.n_checks + 1
+    lower, upper = _acceptance(target, device, verify)
+    reading = device.read(written.conductance, cells, n_reads=verify.n_reads, visit=check)
+    outside = (reading < lower) | (reading > upper)
+    worn = _worn(written, device)
+    lost = outside & ~worn
+    again = _write(
+        target[lost],
+        written.conductance[lost],
+        device,
+        cells.take(lost),
+        episode=check,
+        verify=verify,
+    )
+    merged = _merged(written, again, lost)
+    given_up = np.asarray(merged.timed_out | (outside & worn))
+    return replace(merged, timed_out=given_up, n_checks=check)
+
+
+def _worn(written: Written, device: AbstractDevice) -> NDArray[np.bool_]:
+    if device.endurance is None:
+        return np.zeros(written.n_pulses.shape, np.bool_)
+    return written.n_pulses >= device.endurance
 
 
 def _write(
@@ -287,6 +379,8 @@ def _write(
         n_pulses=n_pulses.reshape(shape),
         n_reversals=n_reversals.reshape(shape),
         timed_out=timed_out.reshape(shape),
+        age=np.zeros(shape),
+        episode=np.full(shape, episode, dtype=np.int64),
     )
 
 
@@ -305,18 +399,29 @@ def _acceptance(
 
 
 def _merged(old: Written, new: Written, where: NDArray[np.bool_]) -> Written:
-    programmed, timed_out = old.programmed.copy(), old.timed_out.copy()
+    conductance, programmed = old.conductance.copy(), old.programmed.copy()
     n_pulses, n_reversals = old.n_pulses.copy(), old.n_reversals.copy()
-    programmed[where] = np.where(new.n_pulses > 0, new.programmed, programmed[where])
-    timed_out[where] = new.timed_out
+    timed_out, age, episode = old.timed_out.copy(), old.age.copy(), old.episode.copy()
     n_pulses[where] += new.n_pulses
     n_reversals[where] += new.n_reversals
+    timed_out[where] = new.timed_out
+    # A cell that reads its target after all gets no pulse and goes on as it was.
+    pulsed = new.n_pulses > 0
+    for array, fresh in (
+        (conductance, new.programmed),
+        (programmed, new.programmed),
+        (age, new.age),
+        (episode, new.episode),
+    ):
+        array[where] = np.where(pulsed, fresh, array[where])
     return Written(
-        conductance=programmed,
+        conductance=conductance,
         programmed=programmed,
         n_pulses=n_pulses,
         n_reversals=n_reversals,
         timed_out=timed_out,
+        age=age,
+        episode=episode,
     )
 
 

@@ -134,6 +134,14 @@ def test_mean_deviation_is_the_published_one(delay, mean):
     assert DEVICE.relaxation.deviation(g, delay).mean() == pytest.approx(mean, rel=0.02)
 
 
+@pytest.mark.parametrize(("delay", "peak"), [(1.0, 2.3e-6), (86400.0, 4.0e-6)])
+def test_the_largest_deviation_is_the_published_one_at_a_third_of_the_window(delay, peak):
+    g = np.linspace(1e-6, 40e-6, 400)
+    deviation = DEVICE.relaxation.deviation(g, delay)
+    assert deviation.max() == pytest.approx(peak, rel=0.02)
+    assert 11e-6 < g[deviation.argmax()] < 17e-6
+
+
 @pytest.mark.parametrize("delay", [1e-2, 1.0, 1800.0, 86400.0, 172800.0])
 @pytest.mark.parametrize("g", [0.2e-6, 1e-6, 2e-6, 5e-6, 20e-6])
 def test_the_spread_after_clipping_is_that_of_the_law(g, delay):
@@ -157,10 +165,16 @@ def test_spread_never_shrinks_in_time():
     assert np.all(np.diff(sigma, axis=0) >= 0)
 
 
-def test_the_last_curve_is_held_beyond_two_days():
+def test_beyond_two_days_the_variance_grows_on_with_the_logarithm_of_time():
+    law = DEVICE.relaxation
+    first, last, late = (law.deviation(LEVELS, t) ** 2 for t in (1.0, 172800.0, 315576000.0))
+    rate = (last - first) / np.log10(172800.0)
+    assert late == pytest.approx(last + rate * np.log10(315576000.0 / 172800.0), rel=1e-12)
+
+
+def test_nothing_is_extrapolated_forever():
     cells = Cells.of(LEVELS.shape, seed=2)
-    late = DEVICE.relax(LEVELS, "52 weeks", cells)
-    assert np.array_equal(late, DEVICE.relax(LEVELS, "2 days", cells))
+    assert np.array_equal(DEVICE.relax(LEVELS, np.inf, cells), DEVICE.relax(LEVELS, 1e15, cells))
 
 
 def test_a_trajectory_is_continuous_in_time():
