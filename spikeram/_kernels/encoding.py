@@ -71,3 +71,26 @@ def spike_counts(spikes):
             for i in range(few.size):
                 counts[s, i] += few[i]
     return counts
+
+
+@numba.njit(nogil=True, cache=True)
+def driven_steps(spikes, start, position, n_positions, counts):
+    """Count the steps and positions in which any spike arrives, for each sample.
+
+    spikes (sample, step, input) int8; the entries of input i are position[start[i]:start[i + 1]];
+    counts (sample,) int64.
+    """
+    # The last step, of whichever sample, in which each position was driven.
+    last = np.full(n_positions, -1, np.int64)
+    n_steps = spikes.shape[1]
+    for s in range(spikes.shape[0]):
+        counts[s] = 0
+        for k in range(n_steps):
+            now = s * n_steps + k
+            train = spikes[s, k]
+            for i in range(train.size):
+                if train[i] != 0:
+                    for entry in range(start[i], start[i + 1]):
+                        if last[position[entry]] != now:
+                            last[position[entry]] = now
+                            counts[s] += 1
