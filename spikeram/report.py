@@ -125,7 +125,12 @@ def latency_line(ds: xr.Dataset) -> str:
 
 def energy_table(ds: xr.Dataset) -> Table:
     """Return the energy of one sample, by crossbar and component, on the chip that ran."""
-    joules = energy.energy(ds).mean("trial")
+    return joule_table(energy.energy(ds).mean("trial"))
+
+
+def joule_table(joules: xr.DataArray) -> Table:
+    """Return energies of dims (crossbar, component), without components that take nothing."""
+    joules = joules.isel(component=np.flatnonzero(joules.sum("crossbar").values > 0))
     parts = [str(name) for name in joules["component"].values]
     rows = []
     for name in joules["crossbar"].values:
@@ -172,8 +177,8 @@ def write(
 
 
 _ENERGY = (
-    "Estimates from the component table of the chip: word lines, input pulses and neurons "
-    "of the cores; adding partial sums and moving spikes between cores is not counted."
+    "Estimates from what each part of the chip costs, and how often each worked. Traffic between "
+    "cores and digital sums of their parts are assumed figures."
 )
 
 

@@ -339,11 +339,12 @@ def _active_steps(layer: ChargeLayer, spikes: NDArray[np.int8]) -> NDArray[np.in
     # A constant current is the same array in every step: one stands for all.
     times = steps if spikes.strides[1] == 0 else 1
     some = np.ascontiguousarray(spikes[:, : steps // times])
-    if layer.gather is None:
-        return times * np.count_nonzero(np.any(some, axis=2), axis=1)
     counts = np.empty(n_samples, np.int64)
-    start, position, _ = layer.gather.places
-    driven_steps(some, start, position, layer.n_positions, counts)
+    if layer.gather is None:
+        counts[:] = np.count_nonzero(np.any(some, axis=2), axis=1)
+    else:
+        start, position, _ = layer.gather.places
+        driven_steps(some, start, position, layer.n_positions, counts)
     return times * counts
 
 

@@ -8,6 +8,7 @@ from spikeram.cli.console import Commands
 from spikeram.cli.conversion import convert, inspect, verify
 from spikeram.cli.demo import demo
 from spikeram.cli.doctor import doctor
+from spikeram.cli.energy import energy
 from spikeram.cli.recorded import report, stats
 from spikeram.cli.run import run
 
@@ -22,5 +23,5 @@ def main() -> None:
     """
 
 
-for command in (demo, inspect, convert, verify, run, stats, report, doctor):
+for command in (demo, inspect, convert, verify, run, stats, energy, report, doctor):
     main.add_command(command)
