@@ -109,8 +109,10 @@ def neurram() -> EnergyModel:
 
     *Assumed*: what is not on the published chip, which leaves it to an FPGA. Parts of a column are
     digitised with 6 bits; adding one takes 0.51 pJ, a 32-bit addition at 45 nm (0.1 pJ, Horowitz,
-    ISSCC 2014) at 130 nm. A bit that leaves a core goes through a pad of 10 pF at 1.8 V, and
-    random bits rise in every fourth: :math:`C V^2/4`, 8.1 pJ.
+    ISSCC 2014) at 130 nm. A bit between two cores charges 8.4 mm of wire, two thirds of the side
+    of a chip of 159 mm2, of 0.2 pF/mm to 1.8 V, and every fourth of random bits rises:
+    :math:`C V^2/4`, 1.4 pJ; one that leaves the chip a pad of 10 pF, 8.1 pJ. The published chip
+    has no such wires: spikes between layers would go through pads and an FPGA, twice 8.1 pJ.
 
     No spiking operation of this chip was ever published; energies of one are estimates.
     """
@@ -125,7 +127,8 @@ def neurram() -> EnergyModel:
         shift_add=_SHIFT_ADD,
         control=0.0376e-12,
         partial_sum=0.51e-12,
-        traffic=8.1e-12,
+        traffic=1.4e-12,
+        off_chip=8.1e-12,
         step_time=0.82e-6,
         phase_time=0.197e-6,
         integrate_time=0.300e-6,

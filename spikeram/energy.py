@@ -24,8 +24,9 @@ Rows and columns that hold no weight cost nothing: their lines do not switch, th
 Where a column lies on several cores, each part is digitised with `EnergyModel.partial_bits` bits in
 each active step, sent and added up: :math:`S B C` conversions and :math:`S (B-1) C` additions. A
 spike is sent once to each crossbar that it drives, as the address of its neuron among its layer's,
-:math:`\lceil \log_2 n \rceil` bits, and one more where spikes have signs; output spikes are sent
-out. Reading buffered spike trains at the positions of a convolution is not counted.
+:math:`\lceil \log_2 n \rceil` bits, and one more where spikes have signs; spikes of the input come
+onto the chip, and those that drive nothing leave it. Reading buffered spike trains at the positions
+of a convolution is not counted.
 
 Fully connected crossbars work at once, each one step behind the latest that drives it. With L of
 them along the longest path the decision is ready after :math:`(T + L - 1)\,t_\text{step}`; max
@@ -67,7 +68,7 @@ CORE = (
 )
 """What the energy of the cores is split into."""
 
-COMPONENTS = (*CORE, "partial_sums", "traffic")
+COMPONENTS = (*CORE, "partial_sums", "traffic", "off_chip")
 """What an energy is split into: the parts of the cores, and what happens between them."""
 
 _ENERGIES = (
@@ -82,6 +83,7 @@ _ENERGIES = (
     "control",
     "partial_sum",
     "traffic",
+    "off_chip",
 )
 _TIMES = ("step_time", "phase_time", "integrate_time", "compare_time")
 
@@ -117,8 +119,8 @@ class EnergyModel:
         Control of one neuron, for each phase or window [J].
     partial_sum : Joule
         Adding the part of a column on one core to the others, digitally [J].
-    traffic : Joule
-        Sending one bit between cores, or off the chip [J].
+    traffic, off_chip : Joule
+        Sending one bit between cores of a chip, and onto or off the chip [J].
     phase_time, integrate_time, compare_time : Second
         Inference mode: overhead of a phase, one integration, one ADC step [s].
     partial_bits : int
@@ -154,6 +156,7 @@ class EnergyModel:
     control: Joule = 0.0
     partial_sum: Joule = 0.0
     traffic: Joule = 0.0
+    off_chip: Joule = 0.0
     phase_time: Second = 0.0
     integrate_time: Second = 0.0
     compare_time: Second = 0.0
@@ -201,6 +204,7 @@ class EnergyModel:
             "control": self.control,
             "partial_sums": self.partial_sum,
             "traffic": self.traffic,
+            "off_chip": self.off_chip,
         }
 
     def parts(self, rows: Any, columns: Any) -> tuple[Any, Any]:
@@ -230,8 +234,8 @@ class Events:
         Operations of single neurons; `control` once for each phase or window.
     partial_sums : array_like
         Digital additions of the parts of a column.
-    traffic : array_like
-        Bits sent.
+    traffic, off_chip : array_like
+        Bits sent between cores, and onto or off a chip.
 
     Examples
     --------
@@ -254,6 +258,7 @@ class Events:
     control: Any = 0
     partial_sums: Any = 0
     traffic: Any = 0
+    off_chip: Any = 0
 
     def __add__(self, other: Events) -> Events:
         return Events(
@@ -299,7 +304,8 @@ def spiking_events(
     active_rows: Any,
     active_steps: Any,
     spikes: Any,
-    bits: Any,
+    bits: Any = 0,
+    off_chip: Any = 0,
     word_lines: WordLines = "pulsed",
 ) -> Events:
     """Return the events of a crossbar in spiking mode; numbers, or arrays that broadcast together.
@@ -318,8 +324,8 @@ def spiking_events(
         Steps, over all positions, that are not idle.
     spikes : array_like
         Output spikes, each of which takes its charge.
-    bits : array_like
-        Bits that are sent to the crossbar, and from it out of the chip.
+    bits, off_chip : array_like
+        Bits that are sent to the crossbar from others, and onto the chip to it or off it from it.
     word_lines : {"pulsed", "held"}
         Whether word lines switch in every active step, or once for all.
     """
@@ -341,6 +347,7 @@ def spiking_events(
         control=windows * neurons,
         partial_sums=added,
         traffic=bits + added * model.partial_bits,
+        off_chip=off_chip,
     )
 
 
@@ -384,8 +391,8 @@ def product_events(
         shift_add=steps,
         control=neurons * phases,
         partial_sums=added,
-        traffic=products * columns * parts * precision.output_bits
-        + products * rows / 2 * precision.input_bits,
+        traffic=products
+        * (columns * parts * precision.output_bits + rows / 2 * precision.input_bits),
     )
 
 
@@ -427,6 +434,7 @@ def energy(
     table = resolve(model, ds)
     steps = int(ds.attrs["steps"])
     active_steps = _active_steps(ds, idle)
+    inside, outside = _bits(ds)
     events = spiking_events(
         table,
         rows=ds["rows"],
@@ -436,7 +444,8 @@ def energy(
         active_rows=_active_rows(ds, active_steps),
         active_steps=active_steps,
         spikes=_spikes(ds, list(ds["crossbar"].values)),
-        bits=_bits(ds),
+        bits=inside,
+        off_chip=outside,
         word_lines=word_lines,
     )
     found = price(events, table).transpose("trial", "crossbar", "component")
@@ -608,19 +617,24 @@ def _spikes(ds: xr.Dataset, layers: Sequence[str]) -> xr.DataArray:
     return xr.DataArray(np.stack(counts, axis=1), dims=("trial", "crossbar"))
 
 
-def _bits(ds: xr.Dataset) -> xr.DataArray:
-    """Return the bits sent to each crossbar, and out of the chip, of dims (trial, crossbar)."""
+def _bits(ds: xr.Dataset) -> tuple[xr.DataArray, xr.DataArray]:
+    """Return the bits sent between crossbars, and onto and off the chip, to or from each."""
     names = [str(name) for name in ds["crossbar"].values]
     known = layer_names(ds)
     sign = int("sign" in ds.variables)
-    each = {name: address_bits(members(ds, name).size) + sign for name in known}
-    spikes = dict(zip(known, _spikes(ds, known).values.T))
+    sizes = {name: address_bits(members(ds, name).size) + sign for name in known}
+    sent = {name: count * sizes[name] for name, count in zip(known, _spikes(ds, known).values.T)}
     sources = drivers(ds)
     read = {source for found in sources.values() for source in found}
-    bits = np.zeros((ds.sizes["trial"], len(names)))
+    inside = np.zeros((ds.sizes["trial"], len(names)))
+    outside = np.zeros_like(inside)
     for n, name in enumerate(names):
-        sent = [source for source in sources[name] if source in spikes]
-        # What no crossbar reads leaves the chip.
-        for source in (*sent, *([] if name in read else [name])):
-            bits[:, n] += spikes[source] * each[source]
-    return xr.DataArray(bits, dims=("trial", "crossbar"))
+        for source in sources[name]:
+            if source == INPUT:
+                outside[:, n] += sent.get(INPUT, 0)
+            else:
+                inside[:, n] += sent[source]
+        if name not in read:
+            outside[:, n] += sent[name]
+    dims = ("trial", "crossbar")
+    return xr.DataArray(inside, dims=dims), xr.DataArray(outside, dims=dims)

@@ -127,7 +127,14 @@ def test_what_a_sample_costs_depends_on_its_own_activity_alone():
 
 
 FULL = dataclasses.replace(
-    MODEL, start=512.0, decrement=5.0, control=7.0, partial_sum=11.0, traffic=13.0, partial_bits=2
+    MODEL,
+    start=512.0,
+    decrement=5.0,
+    control=7.0,
+    partial_sum=11.0,
+    traffic=13.0,
+    off_chip=17.0,
+    partial_bits=2,
 )
 
 
@@ -195,20 +202,36 @@ def test_each_spike_takes_one_decrement():
     np.testing.assert_array_equal(found, expected)
 
 
-def test_spikes_travel_as_addresses_to_what_they_drive_and_out():
+def test_spikes_travel_as_addresses_to_what_they_drive():
+    spikes = random_spikes(0, 2, 7, (6, 3, 4))
+    ds = recording_of(spikes)
+    n = [np.count_nonzero(train, axis=(1, 2)) for train in spikes]
+    found = energy(ds, FULL).sel(component="traffic")
+    # 6 neurons take 3 bits, 3 take 2.
+    np.testing.assert_array_equal(found, 13.0 * np.stack([0 * n[0], 3 * n[0], 2 * n[1]], axis=1))
+
+
+def test_a_spike_that_drives_two_crossbars_is_sent_twice():
+    spikes = random_spikes(0, 2, 7, (6, 3, 4))
+    wires = '{"sources": {"a": ["input"], "b": ["a"], "c": ["a", "b"]}}'
+    ds = recording_of(spikes).assign_attrs(provenance=wires)
+    n = [np.count_nonzero(train, axis=(1, 2)) for train in spikes]
+    found = energy(ds, FULL).sel(component="traffic", crossbar="c")
+    np.testing.assert_array_equal(found, 13.0 * (3 * n[0] + 2 * n[1]))
+
+
+def test_spikes_of_the_input_and_the_output_cross_the_edge_of_the_chip():
     spikes = random_spikes(0, 2, 7, (6, 3, 4))
     ds = recording_of(spikes, has_input=True)
     n = [np.count_nonzero(train, axis=(1, 2)) for train in spikes]
-    found = energy(ds, FULL).sel(component="traffic")
-    # 6 neurons take 3 bits, 3 and 4 take 2; the last layer's spikes leave the chip too.
-    np.testing.assert_array_equal(found[:, 0], 13.0 * 3 * n[0])
-    np.testing.assert_array_equal(found[:, 1], 13.0 * (2 * n[1] + 2 * n[2]))
+    found = energy(ds, FULL).sel(component="off_chip")
+    np.testing.assert_array_equal(found, 17.0 * np.stack([3 * n[0], 2 * n[2]], axis=1))
 
 
 def test_spikes_with_signs_take_a_bit_more():
     spikes = random_spikes(0, 2, 7, (3,), signed=True)
-    found = energy(recording_of(spikes), FULL).sel(component="traffic")
-    np.testing.assert_array_equal(found[:, 0], 13.0 * 3 * np.count_nonzero(spikes[0], axis=(1, 2)))
+    found = energy(recording_of(spikes), FULL).sel(component="off_chip")
+    np.testing.assert_array_equal(found[:, 0], 17.0 * 3 * np.count_nonzero(spikes[0], axis=(1, 2)))
 
 
 @pytest.mark.parametrize(("neurons", "bits"), [(1, 1), (2, 1), (3, 2), (256, 8), (257, 9)])

@@ -53,12 +53,14 @@ def energy(
     ds = load(run)
     found = joules(ds, chip, idle=idle, word_lines=word_lines).mean("trial")
     show(joule_table(found), f"{run}: spiking mode, word lines {word_lines}, idle steps: {idle}")
-    say(f"Node {found.attrs['node']}; {found.attrs['source']}.")
+    show(_components(found.sum("crossbar")), "of all crossbars, by component")
+    if found.attrs["source"]:
+        say(f"{found.attrs['node']}: {found.attrs['source']}.")
     say(_idle_line(ds))
     say(latency_line(ds))
     table = compare(ds, resolve(chip, ds), precision=precision)
     show(_comparison(table), "the same network elsewhere", text_columns=2)
-    for number, source in enumerate(dict.fromkeys(map(str, table["source"].values)), start=1):
+    for number, source in enumerate(_sources(table), start=1):
         say(f"[{number}] {source}.")
     cores = int(ds["cores"].sum())
     if cores:
@@ -67,6 +69,18 @@ def energy(
             f"{cores} cores, each layer on its own: {1e6 * float(size.sum()):.3g} mm2 of "
             f"{size.attrs['chips']} chip(s) of {1e6 * size.attrs['chip_area']:.0f} mm2 in all."
         )
+
+
+def _components(joules: xr.DataArray) -> Table:
+    from spikeram.report import Table
+
+    whole = float(joules.sum())
+    rows = [
+        [str(name).replace("_", " "), f"{1e9 * value:.3g}", f"{value / whole:.1%}"]
+        for name, value in zip(joules["component"].values, joules.values)
+        if value > 0
+    ]
+    return Table(["component", "nJ", "share"], [*rows, ["all", f"{1e9 * whole:.4g}", "100 %"]])
 
 
 def _idle_line(ds: xr.Dataset) -> str:
@@ -82,10 +96,15 @@ def _idle_line(ds: xr.Dataset) -> str:
     return f"Steps without input: {shares}.{held}"
 
 
+def _sources(table: xr.Dataset) -> list[str]:
+    """Return each source once; a run that does not say where its energies came from says so."""
+    return [source or "as recorded" for source in dict.fromkeys(map(str, table["source"].values))]
+
+
 def _comparison(table: xr.Dataset) -> Table:
     from spikeram.report import Table
 
-    sources = list(dict.fromkeys(map(str, table["source"].values)))
+    sources = _sources(table)
     rows = []
     for name in table["platform"].values:
         row = table.sel(platform=name)
@@ -99,7 +118,7 @@ def _comparison(table: xr.Dataset) -> Table:
                 f"{float(row['operations']):,.4g}",
                 f"{1e12 * float(row['energy_per_operation']):.3g}",
                 f"{float(row['relative']):.3g}",
-                f"[{sources.index(str(row['source'].values)) + 1}]",
+                f"[{sources.index(str(row['source'].values) or 'as recorded') + 1}]",
             ]
         )
     header = ["platform", "node", "nJ", "us", "operations", "pJ each", "relative", "source"]
