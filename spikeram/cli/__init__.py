@@ -9,6 +9,7 @@ from spikeram.cli.conversion import convert, inspect, verify
 from spikeram.cli.demo import demo
 from spikeram.cli.doctor import doctor
 from spikeram.cli.energy import energy
+from spikeram.cli.plan import plan
 from spikeram.cli.recorded import report, stats
 from spikeram.cli.run import run
 
@@ -23,5 +24,5 @@ def main() -> None:
     """
 
 
-for command in (demo, inspect, convert, verify, run, stats, energy, report, doctor):
+for command in (demo, inspect, plan, convert, verify, run, stats, energy, report, doctor):
     main.add_command(command)
