@@ -191,7 +191,7 @@ def plan(
     --------
     >>> found = plan([(784, 512), (512, 10)])
     >>> found.cores, found.chips, found.cells
-    (19, 1, 814140)
+    (19, 1, 814100)
     """
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
         raise ValueError(f"plan expects steps >= 1, got {steps!r}.")

@@ -104,9 +104,15 @@ def _fix_inputs(
         dims = value.type.tensor_type.shape.dim
         if value.name in given:
             lengths = given[value.name]
-            if any(length < 1 for length in lengths) or (dims and len(dims) != len(lengths)):
+            fixed = [dim.dim_value for dim in dims]
+            fits = not fixed or (
+                len(fixed) == len(lengths)
+                and all(has <= 0 or has == length for has, length in zip(fixed[1:], lengths[1:]))
+            )
+            if any(length < 1 for length in lengths) or not fits:
+                wanted = "x".join(str(n) if n > 0 else "?" for n in fixed)
                 raise ConversionError(
-                    f"{where}: input {printable(value.name)!r} expects {len(dims)} lengths >= 1, "
+                    f"{where}: input {printable(value.name)!r} expects lengths >= 1 of {wanted}, "
                     f"got {'x'.join(map(str, lengths))}."
                 )
             del dims[:]
