@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -114,6 +116,19 @@ def test_a_module_of_billions_of_weights_on_the_meta_device_is_sized():
         )
     found = shapes_of(model, input_shape=(40_000,))
     assert found.matrices[0].weights == 1_600_000_000
+
+
+def test_the_same_network_exported_to_onnx_has_the_same_matrices(tmp_path):
+    pytest.importorskip("onnx")
+    layers = nn.TransformerEncoderLayer(16, 4, 32, batch_first=True)
+    encoder = nn.TransformerEncoder(layers, 2)
+    model = nn.Sequential(nn.Conv1d(3, 5, 3, padding=1), nn.Linear(16, 16), encoder).eval()
+    path = tmp_path / "net.onnx"
+    with warnings.catch_warnings():
+        # The exporter that torch.onnx keeps for what it cannot trace anew warns of its age.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(model, (torch.zeros(1, 3, 16),), str(path), dynamo=False)
+    assert sizes(model, (3, 16)) == sizes(str(path), None)
 
 
 def test_the_module_is_not_changed():

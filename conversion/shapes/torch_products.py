@@ -13,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from spikeram.conversion.shapes.matrix import MatrixShape, Shapes
 
 _MATRICES = {"aten::mm": (0, 1), "aten::addmm": (1, 2), "aten::mv": (0, 1), "aten::addmv": (1, 2)}
+_MEMORY = frozenset(f"aten::{name}" for name in ("clone", "copy", "empty", "_unsafe_view"))
 _BATCHES = {"aten::bmm": (0, 1), "aten::baddbmm": (1, 2)}
 
 
@@ -53,7 +54,7 @@ class Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self._product(a, b)
         elif name == "aten::convolution" and self._constant(args[1]):
             self._convolution(args[0], args[1], out, bool(args[6]), int(args[8]))
-        elif not any(value.alias_info for value in func._schema.returns):
+        elif name not in _MEMORY and not any(v.alias_info for v in func._schema.returns):
             self._weightless[name.removeprefix("aten::")] += 1
         return out
 

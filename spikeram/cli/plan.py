@@ -10,7 +10,7 @@ import click
 from spikeram.cli.console import FILE, say, show, status
 
 if TYPE_CHECKING:
-    from spikeram.plan import Plan
+    from spikeram.planning import Plan
     from spikeram.report import Table
 
 _LISTED = 40
@@ -46,7 +46,7 @@ def plan(
     MODEL is an .onnx file, whose external weights need not be there, an .npz of this package, or a
     .toml file with a table [[layer]] for each layer: inputs, outputs, positions, groups, count.
     """
-    from spikeram.plan import plan as size
+    from spikeram.planning import plan as size
     from spikeram.precision import Precision
 
     named, alone = _shapes(shapes)

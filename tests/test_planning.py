@@ -13,7 +13,7 @@ from spikeram.conversion import convert
 from spikeram.conversion.shapes import MatrixShape
 from spikeram.energy import COMPONENTS, CORE, energy, latency
 from spikeram.models.chips import neurram
-from spikeram.plan import WRITE_ON_BENCH, WRITE_ON_CHIP, cores_of, plan
+from spikeram.planning import WRITE_ON_BENCH, WRITE_ON_CHIP, cores_of, plan
 from spikeram.precision import Precision
 from spikeram.programming import program
 from spikeram.simulation import simulate
