@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 import spikeram.accessor  # noqa: F401  # registers recording.spk
 from spikeram import recording, registry
-from spikeram._kernels.encoding import driven_steps, spike_counts
+from spikeram._kernels.encoding import driven_positions, driven_steps, spike_counts
 from spikeram.charge import ChargeLayer
 from spikeram.clocked import (
     charge_of as charge_of,
@@ -341,10 +341,10 @@ def _active_steps(layer: ChargeLayer, spikes: NDArray[np.int8]) -> NDArray[np.in
     some = np.ascontiguousarray(spikes[:, : steps // times])
     counts = np.empty(n_samples, np.int64)
     if layer.gather is None:
-        counts[:] = np.count_nonzero(np.any(some, axis=2), axis=1)
+        driven_steps(some, counts)
     else:
-        start, position, _ = layer.gather.places
-        driven_steps(some, start, position, layer.n_positions, counts)
+        index = layer.gather.index
+        driven_positions(some, index.reshape(index.shape[0], -1), counts)
     return times * counts
 
 

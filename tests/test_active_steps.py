@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from spikeram import recording
+from spikeram._kernels.encoding import driven_positions, driven_steps
 from spikeram.accessor import load
 from spikeram.conversion import convert
 from spikeram.conversion.trained import TrainedLayer, TrainedNetwork
@@ -92,6 +93,20 @@ def test_a_constant_current_drives_every_step_where_it_is_not_zero():
     expected = by_hand(convolved(), {**rasters(run), "input": steady})
     np.testing.assert_array_equal(run["active_steps"], expected)
     assert (expected[:, 0] % STEPS == 0).all()
+
+
+@pytest.mark.parametrize("steps", [1, 63, 64, 65, 200])
+def test_any_number_of_steps_is_counted(steps):
+    rng = np.random.default_rng(steps)
+    spikes = (rng.random((3, steps, 9)) < 0.05).astype(np.int8)
+    spikes[2] = 1
+    index = rng.integers(-1, 9, (7, 3), dtype=np.int32)
+    padded = np.concatenate([spikes, np.zeros_like(spikes[..., :1])], axis=2)
+    counts = np.empty(3, np.int64)
+    driven_positions(spikes, index, counts)
+    np.testing.assert_array_equal(counts, padded[..., index].any(axis=3).sum(axis=(1, 2)))
+    driven_steps(spikes, counts)
+    np.testing.assert_array_equal(counts, spikes.any(axis=2).sum(axis=1))
 
 
 def test_always_on_rows_are_those_of_the_crossbars():
