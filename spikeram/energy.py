@@ -375,24 +375,67 @@ def product_events(
     active : float
         Share of the pairs that a bit plane drives, relative to the vectors of the measurement.
     """
+    neurons = columns * model.parts(rows, columns)[1]
+    planes = products * precision.magnitude_bits
+    across = model.parts(rows, columns)[0]
+    return counted_events(
+        model,
+        rows=rows,
+        columns=columns,
+        products=products,
+        planes=planes,
+        phases=products * len(precision.phases),
+        cycles=products * precision.integrations,
+        adc_steps=products * neurons * precision.adc_steps,
+        pulses=active * planes * across * rows / 2,
+        bits=products * (neurons * precision.output_bits + rows / 2 * precision.input_bits),
+    )
+
+
+def counted_events(
+    model: EnergyModel,
+    *,
+    rows: Any,
+    columns: Any,
+    products: Any,
+    planes: Any,
+    phases: Any,
+    cycles: Any,
+    adc_steps: Any,
+    pulses: Any,
+    bits: Any = 0,
+) -> Events:
+    """Return the events of a matrix in inference mode from what a simulation of it counted.
+
+    Parameters
+    ----------
+    model : EnergyModel
+        The size of a core.
+    rows, columns : array_like
+        Cells along one column, and columns of the matrix, on as many cores as that takes.
+    products, planes, phases, cycles : array_like
+        Products in all, and their bit planes, phases and sample-integrate cycles of a neuron.
+    adc_steps : array_like
+        ADC steps of all neurons together, of those that stop early the ones they made.
+    pulses : array_like
+        Pulses on pairs of rows, across one core each.
+    bits : array_like
+        Bits sent to and from the cores.
+    """
     across, parts = model.parts(rows, columns)
-    neurons = products * columns * parts
-    planes, phases = precision.magnitude_bits, len(precision.phases)
-    steps = neurons * precision.adc_steps
-    added = products * columns * (parts - 1)
+    neurons = columns * parts
     return Events(
-        word_lines=products * planes * across * rows,
-        start=products * phases * across * rows,
-        input_pulses=active * products * planes * across * rows / 2,
-        sample=neurons * planes,
-        integrate=neurons * precision.integrations,
-        compare=steps,
-        decrement=steps,
-        shift_add=steps,
-        control=neurons * phases,
-        partial_sums=added,
-        traffic=products
-        * (columns * parts * precision.output_bits + rows / 2 * precision.input_bits),
+        word_lines=planes * across * rows,
+        start=phases * across * rows,
+        input_pulses=pulses,
+        sample=planes * neurons,
+        integrate=cycles * neurons,
+        compare=adc_steps,
+        decrement=adc_steps,
+        shift_add=adc_steps,
+        control=phases * neurons,
+        partial_sums=products * columns * (parts - 1),
+        traffic=bits,
     )
 
 
@@ -423,7 +466,8 @@ def energy(
     -------
     xarray.DataArray of dims (trial, crossbar, component)
         The components are `COMPONENTS`; sum over them for the whole, over `CORE` for the cores
-        alone. Node and source are among the attributes.
+        alone. Node and source are among the attributes. Decrements and traffic are those of the
+        neurons in the recording: select trials, not neurons, before.
 
     Examples
     --------
@@ -612,9 +656,10 @@ def _active_rows(ds: xr.Dataset, active_steps: xr.DataArray) -> xr.DataArray:
 
 
 def _spikes(ds: xr.Dataset, layers: Sequence[str]) -> xr.DataArray:
-    """Return the spikes of layers, of dims (trial, crossbar)."""
-    counts = [ds["row_size"].values[:, members(ds, name)].sum(axis=1) for name in layers]
-    return xr.DataArray(np.stack(counts, axis=1), dims=("trial", "crossbar"))
+    """Return the spikes of layers, of dims (trial, crossbar): 0 where none of one is recorded."""
+    owner, counts = ds["layer"].values, ds["row_size"].values
+    each = [counts[:, owner == name].sum(axis=1) for name in layers]
+    return xr.DataArray(np.stack(each, axis=1), dims=("trial", "crossbar"))
 
 
 def _bits(ds: xr.Dataset) -> tuple[xr.DataArray, xr.DataArray]:
@@ -633,8 +678,8 @@ def _bits(ds: xr.Dataset) -> tuple[xr.DataArray, xr.DataArray]:
             if source == INPUT:
                 outside[:, n] += sent.get(INPUT, 0)
             else:
-                inside[:, n] += sent[source]
+                inside[:, n] += sent.get(source, 0)
         if name not in read:
-            outside[:, n] += sent[name]
+            outside[:, n] += sent.get(name, 0)
     dims = ("trial", "crossbar")
     return xr.DataArray(inside, dims=dims), xr.DataArray(outside, dims=dims)

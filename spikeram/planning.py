@@ -27,6 +27,7 @@ import numpy as np
 import xarray as xr
 
 from spikeram import registry, schedule
+from spikeram.area import area
 from spikeram.chip import Chip
 from spikeram.comparison import Workload
 from spikeram.conversion.shapes import MatrixShape, Shapes, shapes_of
@@ -91,6 +92,11 @@ class Plan:
     def utilisation(self) -> float:
         """Share of the cells of its cores that hold weights."""
         return self.cells / (self.cores * self.chip.rows * self.chip.columns)
+
+    @property
+    def area(self) -> float:
+        """Area of the cores [m2]; see `spikeram.area`."""
+        return float(area(self.cores).sum())
 
     @property
     def programming_time(self) -> Second:

@@ -254,6 +254,15 @@ def test_events_add_up():
     np.testing.assert_array_equal(price(some + more, FULL), price(some, FULL) + price(more, FULL))
 
 
+def test_a_recording_of_some_neurons_prices_what_does_not_depend_on_them():
+    ds = recording_of(random_spikes(0, 2, 7, (3, 4)))
+    some = ds.spk.select(neuron=ds["layer"].values == "b")
+    steady = [name for name in CORE if name != "decrement"]
+    np.testing.assert_array_equal(
+        energy(some, FULL).sel(component=steady), energy(ds, FULL).sel(component=steady)
+    )
+
+
 def test_figures_carry_their_node_and_source():
     found = energy(recording_of(random_spikes(0, 2, 7, (3,))), "neurram")
     assert found.attrs["node"] == "130 nm"

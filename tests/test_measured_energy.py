@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from spikeram.energy import CORE, price, product_events
+from spikeram.energy import CORE, counted_events, price, product_events
 from spikeram.models.energies import CORES, MEASURED, ONE_PHASE, OPERATIONS, fit, neurram
 from spikeram.precision import Precision
 
@@ -176,6 +176,27 @@ def test_a_tall_matrix_is_added_up_and_a_wide_one_is_not():
     assert (one.partial_sums, tall.partial_sums, wide.partial_sums) == (0, 256, 0)
     assert tall.sample == wide.sample == 2 * one.sample
     assert tall.input_pulses == wide.input_pulses == 2 * one.input_pulses
+
+
+def test_counts_of_a_simulation_are_priced_as_the_products_that_they_are():
+    bits = Precision(5, 7)
+    counted = counted_events(
+        MODEL, rows=512, columns=10, products=3, planes=3 * 4, phases=3 * 2, cycles=3 * 6,
+        adc_steps=3 * 2 * 10 * 12, pulses=3 * 4 * 256,
+    )  # fmt: skip
+    expected = product_events(MODEL, bits, rows=512, columns=10, products=3)
+    core = list(CORE)
+    np.testing.assert_array_equal(
+        price(counted, MODEL).sel(component=core), price(expected, MODEL).sel(component=core)
+    )
+
+
+def test_steps_that_an_early_stop_saves_are_not_priced():
+    whole = product_events(MODEL, Precision(4, 6), rows=256, columns=256)
+    early = dataclasses.replace(whole, compare=100, decrement=100, shift_add=100)
+    saved = float((price(whole, MODEL) - price(early, MODEL)).sum())
+    step = MODEL.compare + MODEL.decrement + MODEL.shift_add
+    assert saved == pytest.approx((6 * 256 - 100) * step)
 
 
 def test_measured_rows_have_every_part():

@@ -35,6 +35,7 @@ def test_cells_cores_and_chips_are_those_of_a_hand_count():
     assert found.cells == 2 * (785 * 512 + 513 * 10)
     assert (found.chips, found.weights) == (1, 784 * 512 + 512 * 10)
     assert found.utilisation == pytest.approx(found.cells / (19 * 65536))
+    assert found.area == pytest.approx(19 * 1270e-12 * 256 / 0.28)
 
 
 def test_a_programmed_chip_has_the_cells_and_cores_of_its_plan():

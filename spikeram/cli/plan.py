@@ -138,6 +138,7 @@ def _totals(found: Plan, rate: float) -> Table:
         ["cores", "each matrix on its own", f"{found.cores:,}"],
         ["chips", f"of {found.chip.n_cores} cores", f"{found.chips:,}"],
         ["utilisation", "cells of its cores that are used", f"{found.utilisation:.1%}"],
+        ["area", "of the cores, as NeuRRAM's", f"{1e6 * found.area:,.4g} mm2"],
         ["programming", "if write-verify ran on each chip", _time(found.programming_time)],
         ["", "on the published bench, chip by chip", _time(found.bench_time)],
         ["time", f"T = {found.steps}, one sample", _time(found.latency)],
