@@ -25,8 +25,8 @@ Where a column lies on several cores, each part is digitised with `EnergyModel.p
 each active step, sent and added up: :math:`S B C` conversions and :math:`S (B-1) C` additions. A
 spike is sent once to each crossbar that it drives, as the address of its neuron among its layer's,
 :math:`\lceil \log_2 n \rceil` bits, and one more where spikes have signs; spikes of the input come
-onto the chip, and those that drive nothing leave it. Reading buffered spike trains at the positions
-of a convolution is not counted.
+onto the chip, and those that drive nothing leave it. What a max pool sends on is counted as what it
+reads, and reading buffered spike trains at the positions of a convolution is not counted.
 
 Fully connected crossbars work at once, each one step behind the latest that drives it. With L of
 them along the longest path the decision is ready after :math:`(T + L - 1)\,t_\text{step}`; max
