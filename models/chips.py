@@ -6,8 +6,7 @@ from dataclasses import replace
 
 from spikeram.analog import AnalogTerms
 from spikeram.chip import Chip
-from spikeram.energy import EnergyModel
-from spikeram.models import devices
+from spikeram.models import devices, energies
 from spikeram.neuron import SamplingNeuron
 
 
@@ -21,26 +20,15 @@ def neurram() -> Chip:
     reference; three rounds of iterative programming (Extended Data Fig. 3). C_sample 17 fF and the
     number of rounds are quoted from memory of the text.
 
-    *Derived* from Extended Data Fig. 12 as digitised in github.com/mit-emze/cimloop (model
-    ``wan_nature_2022``): for each magnitude bit and core, switching the word lines costs 475 to
-    590 pJ and input pulses 226 to 259 pJ, of which the middles are taken, the latter for 128
-    pairs; a neuron samples for 1.2 pJ, integrates for 0.25 pJ and compares for 0.30 pJ. A step
-    takes 0.20 us of overhead, 0.30 us to sample and integrate and 0.32 us to compare (a
-    regression over the latencies there): 0.82 us. No spiking operation of this chip was ever
-    published; these are estimates for one.
+    *Fitted* to Extended Data Fig. 12: energies and times; see `spikeram.models.energies`. A step
+    takes 0.20 us of overhead, 0.30 us to sample and integrate and 0.32 us to compare: 0.82 us. No
+    spiking operation of this chip was ever published; these are estimates for one.
     """
     return Chip(
         name="neurram",
         device=devices.neurram(),
         neuron=SamplingNeuron(c_sample=17e-15, c_integ=104e-15, v_rail=0.9, dt=0.82e-6),
-        energy=EnergyModel(
-            word_lines=532e-12,
-            input_pulse=242e-12 / 128,
-            sample=1.2e-12,
-            integrate=0.25e-12,
-            compare=0.30e-12,
-            step_time=0.82e-6,
-        ),
+        energy=energies.neurram(),
         v_read=0.5,
         rounds=3,
         n_cores=48,

@@ -2,19 +2,21 @@
 
 Importing this module registers it with xarray; `load` is that of `spikeram.recording`, so that what
 it returns has the accessor. Each method calls the function of the same name
-in `spikeram.statistics` or `spikeram.energy`, where it is documented.
+in `spikeram.statistics`, `spikeram.energy` or `spikeram.comparison`, where it is documented.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from spikeram import energy, recording, statistics
+from spikeram import comparison, energy, recording, statistics
 from spikeram.energy import EnergyModel
+from spikeram.precision import Precision
 from spikeram.recording import load as load
 from spikeram.seeds import Seed
 from spikeram.statistics.intervals import REFRACTORINESS
@@ -258,10 +260,28 @@ class SpikeAccessor:
         """See `spikeram.statistics.summary`."""
         return statistics.summary(self._ds)
 
-    def energy(self, model: str | EnergyModel | None = None) -> xr.DataArray:
+    def energy(
+        self,
+        model: str | EnergyModel | None = None,
+        *,
+        idle: energy.Idle = "skip",
+        word_lines: energy.WordLines = "pulsed",
+    ) -> xr.DataArray:
         """See `spikeram.energy.energy`."""
-        return energy.energy(self._ds, model)
+        return energy.energy(self._ds, model, idle=idle, word_lines=word_lines)
 
-    def latency(self, model: str | EnergyModel | None = None) -> xr.DataArray:
+    def latency(
+        self,
+        model: str | EnergyModel | None = None,
+        *,
+        copies: Mapping[str, int] | None = None,
+        merged: Sequence[Sequence[str]] = (),
+    ) -> xr.DataArray:
         """See `spikeram.energy.latency`."""
-        return energy.latency(self._ds, model)
+        return energy.latency(self._ds, model, copies=copies, merged=merged)
+
+    def compare(
+        self, model: str | EnergyModel | None = None, *, precision: Precision | None = None
+    ) -> xr.Dataset:
+        """See `spikeram.comparison.compare`."""
+        return comparison.compare(self._ds, model, precision=precision)

@@ -129,7 +129,7 @@ class Recorder:
             n_trials_done=0,
             n_events_done=0,
             any_negative=0,
-            provenance=self._provenance,
+            made_from=self._provenance,
         )
         if "t" in first.variables:
             first["sign"] = ("event", recording.signs(part))
@@ -160,11 +160,11 @@ class Recorder:
             raise RecordingError(
                 f"{self.path} holds a complete recording. Choose another name, or delete it."
             )
-        if attributes["provenance"] != self._provenance:
+        made_from = attributes.get("made_from", "{}")
+        if made_from != self._provenance:
             raise RecordingError(
                 f"{self.path} holds a part of another run: "
-                f"{_differences(attributes['provenance'], self._provenance)}. Choose another name, "
-                "or delete it."
+                f"{_differences(made_from, self._provenance)}. Choose another name, or delete it."
             )
         if attributes["n_trials_requested"] != self._n_trials:
             raise RecordingError(

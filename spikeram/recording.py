@@ -20,6 +20,8 @@ variable                  dims                   meaning
 ``output``                trial, step, class     decoded output after each step
 ``category``              category               labels of a classifier's classes, if there are any
 ``active_rows``           trial, crossbar        activations of pairs of word lines, bias included
+``active_steps``          trial, crossbar        steps, at all positions, in which inputs drive it
+``always_on``             crossbar               pairs of word lines driven in every step
 ``rows``                  crossbar               cells along one column
 ``columns``, ``cores``    crossbar               columns, and cores that hold them
 ``positions``             crossbar               uses of a convolution's crossbar in each step, or 1
@@ -27,6 +29,8 @@ variable                  dims                   meaning
 ``window_start``          neuron                 start of the layer's window [s]
 ``step``                  step                   steps integrated, 1 to T
 ========================  =====================  ================================================
+
+Recordings of version 0.1 lack ``active_steps`` and ``always_on``.
 
 Attributes are numbers and strings: ``dt``, ``steps``, ``duration`` (length of each layer's window,
 the time base of rates), ``t_start``, ``t_stop``, ``record``, ``complete``, ``n_trials_requested``,
@@ -77,6 +81,11 @@ _DIMS: dict[str, tuple[str, ...]] = {
     "positions": ("crossbar",),
     "cores": ("crossbar",),
 }
+# What files of version 0.1 do not hold.
+_ADDED: dict[str, tuple[str, ...]] = {
+    "active_steps": ("trial", "crossbar"),
+    "always_on": ("crossbar",),
+}
 _NUMBERS = ("dt", "steps", "duration", "t_start", "t_stop", "complete", "n_trials_requested")
 _RUN = ("spikeram_schema", "dt", "steps", "record")
 _PACKED_FILL = -1
@@ -110,6 +119,7 @@ def build(
     dt: Second,
     output: NDArray[np.float32],
     active_rows: NDArray[np.int64],
+    active_steps: NDArray[np.int64] | None = None,
     first_trial: int = 0,
     has_input: bool = False,
     record: Record = "spikes",
@@ -131,6 +141,9 @@ def build(
         Decoded output after each step.
     active_rows : int64 ndarray of shape (sample, crossbar)
         How often pairs of word lines were active over the run, always-on bias rows included.
+    active_steps : int64 ndarray of shape (sample, crossbar), optional
+        In how many steps, over all positions, any input drove the crossbar; always-on rows alone
+        do not count. Left out where it is not known.
     first_trial : int
         Index of the first sample.
     has_input : bool
@@ -175,7 +188,14 @@ def build(
             np.array([layer.n_positions for layer in layers], dtype=np.int64),
         ),
         "cores": (("crossbar",), np.array([layer.cores for layer in layers], dtype=np.int64)),
+        "always_on": (
+            ("crossbar",),
+            np.array([layer.always_on for layer in layers], dtype=np.int64),
+        ),
     }
+    if active_steps is not None:
+        _check_shape("active_steps", active_steps.shape, (samples, len(layers)))
+        variables["active_steps"] = (("trial", "crossbar"), np.asarray(active_steps, np.int64))
     if record == "spikes":
         # (sample, neuron, step): C order is then the order of the events.
         trains = np.concatenate([spikes.transpose(0, 2, 1) for spikes in activity.spikes], axis=1)
@@ -204,7 +224,7 @@ def build(
         "steps": int(steps),
         "complete": 1,
         "n_trials_requested": samples,
-        "provenance": provenance_text(provenance or {}),
+        "provenance": provenance_text({"sources": _drivers(nodes), **(provenance or {})}),
     }
     return described(xr.Dataset(variables, coordinates, attributes))
 
@@ -275,6 +295,33 @@ def of_trains(
     return described(xr.Dataset(variables, coordinates, attributes))
 
 
+def _drivers(nodes: Sequence[ChargeLayer | MaxPool]) -> dict[str, list[str]]:
+    """Return the layers that drive each crossbar, through pools too."""
+    sources = Wiring(nodes).sources
+    found: dict[str, list[str]] = {INPUT: [INPUT]}
+    for node in nodes:
+        # A layer is a source itself; a pool stands for what it pools.
+        found[node.name] = [node.name]
+        if isinstance(node, MaxPool):
+            found[node.name] = found[sources[node.name][0]]
+    return {
+        node.name: [driver for source in sources[node.name] for driver in found[source]]
+        for node in nodes
+        if not isinstance(node, MaxPool)
+    }
+
+
+def drivers(ds: xr.Dataset) -> dict[str, list[str]]:
+    """Return the layers that drive each crossbar, "input" for the network's input.
+
+    In recordings that do not say, each crossbar follows the one before it.
+    """
+    crossbars = [str(name) for name in ds["crossbar"].values]
+    known = json.loads(ds.attrs["provenance"]).get("sources", {})
+    before = [INPUT, *crossbars]
+    return {name: known.get(name, [source]) for name, source in zip(crossbars, before)}
+
+
 def _checked_samples(
     activity: Activity, layers: Sequence[ChargeLayer], names: list[str], steps: int
 ) -> int:
@@ -337,6 +384,8 @@ def described(ds: xr.Dataset) -> xr.Dataset:
         "row_size": ("1", "number of spikes"),
         "output": ("1", "decoded output after each step"),
         "active_rows": ("1", "activations of pairs of word lines"),
+        "active_steps": ("1", "steps, at all positions, in which inputs drive the crossbar"),
+        "always_on": ("1", "pairs of word lines driven in every step"),
         "rows": ("1", "cells along one column"),
         "columns": ("1", "columns"),
         "positions": ("1", "positions at which the crossbar is used in each step"),
@@ -526,8 +575,9 @@ def concatenate(
     for part in parts[1:]:
         _check_same_run(first, part)
     signed = any("sign" in part.variables for part in parts)
+    unknown = [name for name in _ADDED if not all(name in part.variables for part in parts)]
     joined = xr.concat(
-        [_without_events(part) for part in parts],
+        [_without_events(part).drop_vars(unknown, errors="ignore") for part in parts],
         dim="trial",
         data_vars="minimal",
         coords="minimal",
@@ -635,6 +685,7 @@ def _check_variables(ds: xr.Dataset) -> None:
         expected["t"] = ("event",)
     if "sign" in ds.variables:
         expected["sign"] = ("event",)
+    expected |= {name: dims for name, dims in _ADDED.items() if name in ds.variables}
     for name, dims in expected.items():
         if name not in ds.variables:
             raise RecordingError(f"The recording lacks the variable {name!r}.")
@@ -650,7 +701,8 @@ def _check_variables(ds: xr.Dataset) -> None:
         raise RecordingError(
             f"The recording says {ds.attrs['steps']} steps, but output has {ds.sizes['step']}."
         )
-    for name in ("row_size", "active_rows", "rows", "columns", "positions", "cores"):
+    counts = ("row_size", "active_rows", "rows", "columns", "positions", "cores", *_ADDED)
+    for name in (name for name in counts if name in ds.variables):
         if ds[name].dtype.kind not in "iu" or np.any(ds[name].values < 0):
             raise RecordingError(f"The recording expects counts >= 0 as {name!r}, got others.")
 
@@ -758,7 +810,8 @@ def written(ds: xr.Dataset) -> xr.Dataset:
         for dim in ("trial", "event")
         if f"n_{dim}s_done" in attributes
     }
-    attributes.pop("any_negative", None)
+    for name in ("any_negative", "made_from"):
+        attributes.pop(name, None)
     found = ds.isel(whole, missing_dims="ignore")
     found.attrs = attributes
     return found

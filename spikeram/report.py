@@ -125,15 +125,24 @@ def latency_line(ds: xr.Dataset) -> str:
 
 def energy_table(ds: xr.Dataset) -> Table:
     """Return the energy of one sample, by crossbar and component, on the chip that ran."""
-    joules = energy.energy(ds).mean("trial")
-    parts = [str(name) for name in joules["component"].values]
+    return joule_table(energy.energy(ds).mean("trial"))
+
+
+def joule_table(joules: xr.DataArray) -> Table:
+    """Return energies of dims (crossbar, component) in a few groups; those without any left out."""
+    groups = {
+        title: joules.sel(component=[name for name in names if name in joules["component"]])
+        for title, names in _GROUPS.items()
+    }
+    sums = {title: part.sum("component") for title, part in groups.items()}
+    shown = {title: part for title, part in sums.items() if float(part.sum()) > 0}
     rows = []
-    for name in joules["crossbar"].values:
-        values = joules.sel(crossbar=name).values
-        rows.append([str(name), *(_number(1e9 * v) for v in values), _number(1e9 * values.sum())])
-    totals = joules.sum("crossbar").values
-    rows.append(["all", *(_number(1e9 * v) for v in totals), _number(1e9 * totals.sum())])
-    return Table(["nJ for each sample", *(p.replace("_", " ") for p in parts), "sum"], rows)
+    for name in [*joules["crossbar"].values, "all"]:
+        values = [
+            float((v if name == "all" else v.sel(crossbar=name)).sum()) for v in shown.values()
+        ]
+        rows.append([str(name), *(_number(1e9 * v) for v in values), _number(1e9 * sum(values))])
+    return Table(["nJ for each sample", *shown, "sum"], rows)
 
 
 def write(
@@ -171,9 +180,17 @@ def write(
         scratch.write_text(html, encoding="utf-8")
 
 
+_GROUPS = {
+    "word lines": ("word_lines", "start"),
+    "input pulses": ("input_pulses",),
+    "neurons": ("sample", "integrate", "compare", "decrement", "shift_add", "control"),
+    "partial sums": ("partial_sums",),
+    "traffic": ("traffic", "off_chip"),
+}
+
 _ENERGY = (
-    "Estimates from the component table of the chip: word lines, input pulses and neurons "
-    "of the cores; adding partial sums and moving spikes between cores is not counted."
+    "Estimates from what each part of the chip costs, and how often each worked. Traffic between "
+    "cores and digital sums of their parts are assumed figures."
 )
 
 

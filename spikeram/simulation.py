@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 
 import spikeram.accessor  # noqa: F401  # registers recording.spk
 from spikeram import recording, registry
-from spikeram._kernels.encoding import spike_counts
+from spikeram._kernels.encoding import driven_positions, driven_steps, spike_counts
 from spikeram.charge import ChargeLayer
 from spikeram.clocked import (
     charge_of as charge_of,
@@ -168,13 +168,15 @@ def simulate(
                 keys=keys,
                 **({"readings": reading} if reading else {}),
             )
+            rows, active_steps = _driven(activity, nodes, stimulus, some, n_steps)
             part = recording.build(
                 activity if stimulus.spikes is None else _with_input(activity, stimulus.spikes),
                 nodes,
                 steps=n_steps,
                 dt=model.dt,
                 output=decode(activity, layers[-1], decoded_by),
-                active_rows=_active_rows(activity, nodes, stimulus, n_steps),
+                active_rows=rows,
+                active_steps=active_steps,
                 first_trial=first,
                 has_input=stimulus.spikes is not None,
                 record=record,
@@ -301,19 +303,22 @@ def _first_to_fire(activity: Activity, layer: ChargeLayer) -> NDArray[np.float32
     return score.astype(np.float32)
 
 
-def _active_rows(
+def _driven(
     activity: Activity,
     nodes: Sequence[ChargeLayer | MaxPool],
     stimulus: Stimulus,
+    levels: NDArray[np.int16 | np.int8],
     steps: int,
-) -> NDArray[np.int64]:
-    """Return how many row pairs were driven, of shape (sample, crossbar)."""
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return what was driven, of shape (sample, crossbar): pairs of rows, and steps at positions.
+
+    Always-on rows count among the pairs; a step in which they alone are driven does not count.
+    """
     wiring = Wiring(nodes)
     trains = dict(zip((layer.name for layer in wiring.layers), activity.spikes))
-    if stimulus.spikes is not None:
-        trains[INPUT] = stimulus.spikes
+    trains[INPUT] = _constant(levels, steps) if stimulus.spikes is None else stimulus.spikes
     counts: dict[str, NDArray[np.int64]] = {}
-    rows = []
+    rows, active_steps = [], []
     for node in nodes:
         if isinstance(node, MaxPool):
             (source,) = wiring.sources[node.name]
@@ -328,7 +333,32 @@ def _active_rows(
                     counts[source] = spike_counts(trains[source])
                 driven += counts[source] @ node.reuse[part]
         rows.append(driven)
-    return np.stack(rows, axis=1)
+        arriving = incoming(wiring, node.name, trains)
+        active_steps.append(
+            np.zeros_like(driven) if arriving is None else _active_steps(node, arriving)
+        )
+    return np.stack(rows, axis=1), np.stack(active_steps, axis=1)
+
+
+def _constant(levels: NDArray[np.int16 | np.int8], steps: int) -> NDArray[np.int8]:
+    """Return which rows a constant current drives, step by step the same."""
+    one = (levels != 0).astype(np.int8)[:, np.newaxis]
+    return np.broadcast_to(one, (one.shape[0], steps, one.shape[2]))
+
+
+def _active_steps(layer: ChargeLayer, spikes: NDArray[np.int8]) -> NDArray[np.int64]:
+    """Return in how many steps, over all positions, any input drives a layer; shape (sample,)."""
+    n_samples, steps, _ = spikes.shape
+    # A constant current is the same array in every step: one stands for all.
+    times = steps if spikes.strides[1] == 0 else 1
+    some = np.ascontiguousarray(spikes[:, : steps // times])
+    counts = np.empty(n_samples, np.int64)
+    if layer.gather is None:
+        driven_steps(some, counts)
+    else:
+        index = layer.gather.index
+        driven_positions(some, index.reshape(index.shape[0], -1), counts)
+    return times * counts
 
 
 def _with_input(activity: Activity, spikes: NDArray[np.int8]) -> Activity:

@@ -14,7 +14,9 @@ from spikeram.recording import Activity, build
 DT = 0.82e-6
 
 
-def charge_layer(name: str, width: int, *, rows: int = 8, cores: int = 1) -> ChargeLayer:
+def charge_layer(
+    name: str, width: int, *, rows: int = 8, cores: int = 1, always_on: int = 0
+) -> ChargeLayer:
     zeros = np.zeros(width, dtype=np.int32)
     return ChargeLayer(
         name=name,
@@ -27,6 +29,7 @@ def charge_layer(name: str, width: int, *, rows: int = 8, cores: int = 1) -> Cha
         scale=np.ones(width),
         rows=rows,
         cores=cores,
+        always_on=always_on,
     )
 
 

@@ -84,6 +84,16 @@ def graph_of(
     )
 
 
+def is_module(model: Any) -> bool:
+    """Return whether a model is one of PyTorch."""
+    return _is_a(model, "torch.nn", "Module")
+
+
+def is_onnx(model: Any) -> bool:
+    """Return whether a model is an ``onnx.ModelProto``."""
+    return _is_a(model, "onnx", "ModelProto")
+
+
 def _is_a(model: Any, module: str, name: str) -> bool:
     loaded = sys.modules.get(module)
     kind = getattr(loaded, name, None)

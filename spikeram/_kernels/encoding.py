@@ -71,3 +71,54 @@ def spike_counts(spikes):
             for i in range(few.size):
                 counts[s, i] += few[i]
     return counts
+
+
+@numba.njit(nogil=True, cache=True)
+def driven_steps(spikes, counts):
+    """Count the steps in which any input spikes: (sample, step, input) to counts (sample,)."""
+    for s in range(spikes.shape[0]):
+        counts[s] = 0
+        for k in range(spikes.shape[1]):
+            train = spikes[s, k]
+            any_bits = np.int8(0)
+            for i in range(train.size):
+                any_bits |= train[i]
+            counts[s] += np.int64(any_bits != 0)
+
+
+@numba.njit(nogil=True, cache=True)
+def driven_positions(spikes, index, counts):
+    """Count the steps at each position in which any of its inputs spikes.
+
+    spikes (sample, step, input) int8; index (position, tap) int32, -1 for none; counts (sample,).
+    """
+    n_steps = spikes.shape[1]
+    steps_of = np.empty(spikes.shape[2], np.uint64)
+    for s in range(spikes.shape[0]):
+        counts[s] = 0
+        for start in range(0, n_steps, 64):
+            # One bit for each of 64 steps: a position takes one word, not 64 scans.
+            steps_of[:] = 0
+            stop = min(start + 64, n_steps)
+            full = np.uint64(0)
+            for k in range(start, stop):
+                bit = np.uint64(1) << np.uint64(k - start)
+                full |= bit
+                train = spikes[s, k]
+                for i in range(steps_of.size):
+                    steps_of[i] |= bit if train[i] != 0 else np.uint64(0)
+            for p in range(index.shape[0]):
+                word = np.uint64(0)
+                for tap in range(index.shape[1]):
+                    i = index[p, tap]
+                    if i >= 0:
+                        word |= steps_of[i]
+                        if word == full:
+                            break
+                # Each step takes away the lowest bit that is left.
+                if word == full:
+                    counts[s] += stop - start
+                else:
+                    while word != 0:
+                        word &= word - np.uint64(1)
+                        counts[s] += 1

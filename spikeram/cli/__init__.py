@@ -8,7 +8,9 @@ from spikeram.cli.console import Commands
 from spikeram.cli.conversion import convert, inspect, verify
 from spikeram.cli.demo import demo
 from spikeram.cli.doctor import doctor
+from spikeram.cli.energy import energy
 from spikeram.cli.mapping import map_command
+from spikeram.cli.plan import plan
 from spikeram.cli.recorded import report, stats
 from spikeram.cli.run import run
 
@@ -23,5 +25,7 @@ def main() -> None:
     """
 
 
-for command in (demo, inspect, convert, verify, map_command, run, stats, report, doctor):
+for command in (
+    demo, inspect, plan, convert, verify, map_command, run, stats, energy, report, doctor,
+):  # fmt: skip
     main.add_command(command)
