@@ -26,6 +26,7 @@ class Purpose(IntEnum):
     NEURON_NOISE = 6
     FAULTS = 7
     TRAINING = 8
+    INFERENCE = 41
 
 
 def sequence(seed: Seed, purpose: Purpose, *path: int) -> np.random.SeedSequence:

@@ -1,0 +1,794 @@
+r"""One matrix product of inference mode: multi-bit inputs, charge, converter, digital correction.
+
+**Inputs** are integer codes :math:`q_i`, sign and magnitude. Each magnitude bit :math:`b`, lowest
+first, is a plane of ternary pulses :math:`t_i^b \in \{-1, 0, 1\}` with
+:math:`q_i = \sum_b 2^b t_i^b`; the line voltages that it settles at are sampled and integrated
+:math:`2^b` times, each time M pulses of it (the pulse multiplier). With m magnitude bits that makes
+:math:`M (2^m - 1)` cycles, after which
+
+.. math:: U_j = \frac{C_s}{C_i}\,M\,V_{read} \sum_i q_i\,
+          \frac{G^+_{ij} - G^-_{ij}}{\sum_i (G^+_{ij} + G^-_{ij})},
+
+held within the rails. The chip's software drives each plane *bipolar* instead, every row in two
+pulses :math:`\pm 1` whose sum is :math:`2 t_i^b`: twice the charge in twice the cycles. A signed
+input of n bits has n - 1 magnitude bits, one of 1 bit is a sign alone; an unsigned one of n bits
+has n. Above 4 bits inputs go in two *phases*, high bits and low bits, each digitised on its own;
+the readings are shifted and added. Wan et al., Nature 608, 504 (2022), Fig. 3.
+
+**Noise** is drawn once for each line and phase, with the variance of all its cycles: kT/C of every
+sample, and read noise of every driven cell, fresh in each cycle (assumed),
+
+.. math:: \sigma_j^2 = \left(\frac{C_s}{C_i}\right)^2 \left[K\,\frac{kT}{C_s}
+          + 2 M\,\frac{V_{read}^2\,\sigma_{read}^2}{(\sum_i G_{ij})^2} \sum_i |q_i|\right],
+
+for K cycles; :math:`\sum_b 2^b |t_i^b| = |q_i|`. What noise does to the denominator is of the
+order of :math:`\Delta V_j^2 / V_{read}^2` of this and left out.
+
+**Offsets.** What the amplifier leaves of its offset and what switches inject is a voltage
+:math:`o_j` at each sample, of inputs and decrements alike: it adds
+:math:`K (C_s/C_i)\,o_j`, and makes the decrements :math:`V_d^+ - o_j` and :math:`V_d^- + o_j`.
+
+**Parts.** The segments of a tall matrix are digitised each on its own, and so are both rows of a
+pair in the backward direction. A reading :math:`y` of part p becomes
+:math:`\pm (y_{pj} - \beta_{pj}) / \alpha_{pj}`, and these are added. Without calibration
+
+.. math:: \alpha_{pj} = M\,\frac{V_{read}}{V_d}\,\frac{1}{\sum_i G_{ij}}, \qquad \beta_{pj} = 0,
+
+per siemens, with 2 M for bipolar pulses; the sum is over the part.
+
+Charge is counted in quanta, as everywhere (`spikeram.charge`): the quantum of a product is the
+smallest power of two for which a sum of codes times weights stays below :math:`2^{24}`, so that the
+matrix product of float32 is exact and results depend neither on its order nor on batches.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from spikeram._kernels.adc import (
+    check_codes,
+    count_batch,
+    cycle_batch,
+    flip_batch,
+    multiply,
+    search_batch,
+)
+from spikeram.adc import ADC, check_count, normal_quantiles
+from spikeram.arrays import frozen
+from spikeram.crossbar import Crossbar
+from spikeram.seeds import Purpose, Seed, key
+from spikeram.units import Siemens, Volt, as_si
+
+MOST_MAGNITUDE_BITS = 7
+"""Magnitude bits of an 8-bit input, which the chip takes at most."""
+
+ONE_PHASE_BITS = 3
+"""Most magnitude bits that go in one phase by default: those of a 4-bit input."""
+
+EXACT = 2**24 - 1
+"""Largest integer up to which float32 holds every integer."""
+
+FEW_SAMPLES = 4
+"""Samples up to which rows are added without calling a matrix product."""
+
+_LARGEST_WEIGHT = 2**15 - 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class OperatingPoint:
+    """How the inputs of a product are driven and its outputs converted.
+
+    Parameters
+    ----------
+    input_bits : int
+        Bits of an input, 1 to 8, at most 7 of them magnitude.
+    signed : bool
+        Whether one of them is a sign.
+    encoding : {"ternary", "bipolar"}
+        One pulse for each plane, or two of which every row takes part; see the module.
+    v_read : Volt
+        Read voltage [V].
+    pulse_multiplier : int
+        Pulses for each unit of an input, 1 to 255.
+    phases : {1, 2}, optional
+        Phases of a conversion; by default 2 above 3 magnitude bits.
+    adc : ADC
+        The converter. In two phases each resolves one bit less, which is what the chip's measured
+        latencies say.
+
+    Examples
+    --------
+    >>> point = OperatingPoint(input_bits=8, adc=ADC(bits=8, conversion="binary_search"))
+    >>> point.phase_bits, point.integrate_cycles, point.largest_code
+    ((3, 4), 22, 127)
+    """
+
+    input_bits: int = 4
+    signed: bool = True
+    encoding: Literal["ternary", "bipolar"] = "ternary"
+    v_read: Volt = 0.5
+    pulse_multiplier: int = 1
+    phases: Literal[1, 2] | None = None
+    adc: ADC = field(default_factory=ADC)
+
+    def __post_init__(self) -> None:
+        check_count("OperatingPoint.input_bits", self.input_bits, 1, 8)
+        check_count("OperatingPoint.pulse_multiplier", self.pulse_multiplier, 1, 255)
+        v_read = as_si(self.v_read, "V", "OperatingPoint.v_read")
+        if not 0 < v_read < math.inf:
+            raise ValueError(f"OperatingPoint.v_read expects a voltage > 0, got {v_read} V.")
+        object.__setattr__(self, "v_read", v_read)
+        if self.encoding not in ("ternary", "bipolar"):
+            raise ValueError(
+                f"OperatingPoint.encoding expects 'ternary' or 'bipolar', got {self.encoding!r}."
+            )
+        m = self.magnitude_bits
+        if m > MOST_MAGNITUDE_BITS:
+            raise ValueError(
+                f"OperatingPoint takes at most {MOST_MAGNITUDE_BITS} magnitude bits, got {m} of an "
+                f"unsigned input of {self.input_bits} bits. Use 7 bits."
+            )
+        if self.phases is None:
+            object.__setattr__(self, "phases", 2 if m > ONE_PHASE_BITS else 1)
+        if self.phases not in (1, 2):
+            raise ValueError(f"OperatingPoint.phases expects 1 or 2, got {self.phases!r}.")
+        if self.phases == 2:
+            if m < 2 or self.adc.bits < 4:
+                raise ValueError(
+                    "OperatingPoint.phases=2 expects at least 2 magnitude bits to share out and "
+                    f"4 output bits, got {m} and {self.adc.bits}."
+                )
+            if self.adc.activation != "none":
+                raise ValueError(
+                    f"OperatingPoint: the readings of two phases are added before any activation, "
+                    f"got {self.adc.activation!r} in the converter. Use phases=1."
+                )
+
+    @property
+    def magnitude_bits(self) -> int:
+        """Bits of the magnitude of an input."""
+        return max(1, self.input_bits - 1) if self.signed else self.input_bits
+
+    @property
+    def largest_code(self) -> int:
+        """The largest input."""
+        return int(2**self.magnitude_bits - 1)
+
+    @property
+    def least_code(self) -> int:
+        """The smallest input."""
+        return -self.largest_code if self.signed else 0
+
+    @property
+    def phase_bits(self) -> tuple[int, ...]:
+        """Magnitude bits of each phase, high bits first."""
+        m = self.magnitude_bits
+        return (m // 2, m - m // 2) if self.phases == 2 else (m,)
+
+    @property
+    def phase_adc(self) -> ADC:
+        """The converter of one phase."""
+        return replace(self.adc, bits=self.adc.bits - 1) if self.phases == 2 else self.adc
+
+    @property
+    def pulses(self) -> int:
+        """Sample-and-integrate cycles of one unit of an input."""
+        return self.pulse_multiplier * (2 if self.encoding == "bipolar" else 1)
+
+    @property
+    def bit_planes(self) -> int:
+        """Planes of input pulses of one product, over all phases."""
+        return self.magnitude_bits * (2 if self.encoding == "bipolar" else 1)
+
+    @property
+    def integrate_cycles(self) -> int:
+        """Sample-and-integrate cycles of one product, over all phases."""
+        return self.pulses * sum(2**bits - 1 for bits in self.phase_bits)
+
+    def codes(self, values: ArrayLike, full_scale: float) -> NDArray[np.float32]:
+        """Return values as input codes, rounded and held within the range.
+
+        Parameters
+        ----------
+        values : array_like
+            Values; of signed inputs of one bit only the sign counts.
+        full_scale : float
+            What the largest code stands for.
+        """
+        x = np.asarray(values, dtype=np.float32)
+        if self.signed and self.input_bits == 1:
+            return np.where(x >= 0, np.float32(1), np.float32(-1))
+        scaled = np.rint(x * np.float32(self.largest_code / full_scale))
+        return np.clip(scaled, self.least_code, self.largest_code, out=scaled)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class LineErrors:
+    """What the lines of a product add of their own.
+
+    Parameters
+    ----------
+    sigma_read : Siemens
+        Standard deviation of the read noise of a cell in one cycle [S].
+    sample : ndarray of shape (), (line,) or (part, line) [V]
+        Offset at each sample: what the amplifier leaves of its own, and charge injection.
+    comparator : ndarray of shape (), (line,) or (part, line) [V]
+        Offset of the comparator, on C_integ.
+    """
+
+    sigma_read: Siemens = 0.0
+    sample: NDArray[np.float64] = field(default_factory=lambda: np.zeros(()))
+    comparator: NDArray[np.float64] = field(default_factory=lambda: np.zeros(()))
+
+    def __post_init__(self) -> None:
+        sigma = as_si(self.sigma_read, "S", "LineErrors.sigma_read")
+        if not 0 <= sigma < math.inf:
+            raise ValueError(f"LineErrors.sigma_read expects a value >= 0, got {sigma} S.")
+        object.__setattr__(self, "sigma_read", sigma)
+        for name in ("sample", "comparator"):
+            value = frozen(getattr(self, name))
+            if not np.all(np.isfinite(value)):
+                raise ValueError(f"LineErrors.{name} expects finite voltages, got others.")
+            object.__setattr__(self, name, value)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Correction:
+    """What turns the readings of each line into values, ``(y - intercept) / slope``.
+
+    Parameters
+    ----------
+    slope : ndarray of shape (part, line)
+        Decrements for each unit of the value; not 0.
+    intercept : ndarray of shape (part, line)
+        Decrements where the value is 0.
+    """
+
+    slope: NDArray[np.float64]
+    intercept: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        for name in ("slope", "intercept"):
+            object.__setattr__(self, name, frozen(getattr(self, name)))
+        if self.slope.ndim != 2 or self.slope.shape != self.intercept.shape:
+            raise ValueError(
+                f"Correction expects slope and intercept of one shape (part, line), got "
+                f"{self.slope.shape} and {self.intercept.shape}."
+            )
+        if not np.all(np.isfinite(self.slope) & (self.slope != 0) & np.isfinite(self.intercept)):
+            raise ValueError("Correction expects finite slopes, none of them 0, and intercepts.")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Measured:
+    """A product with what it took.
+
+    Parameters
+    ----------
+    values : float32 ndarray of shape (sample, output)
+        Corrected readings.
+    decrements : int64 ndarray of shape (sample,)
+        Charge decrements until the last line had flipped, over all phases and parts.
+    clipped, stuck : int64 ndarray of shape (sample,)
+        Conversions whose charge reached the rails, and that did not flip.
+    conversions : int
+        Conversions of one sample: lines of all parts, in each phase.
+    """
+
+    values: NDArray[np.float32]
+    decrements: NDArray[np.int64]
+    clipped: NDArray[np.int64]
+    stuck: NDArray[np.int64]
+    conversions: int
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """Lines that are digitised together: inputs that drive them, and their conductances."""
+
+    inputs: slice
+    settled: NDArray[np.float64]
+    load: NDArray[np.float64]
+    sign: int
+    cells: int
+
+
+@dataclass(frozen=True, eq=False)
+class _Phase:
+    """Arrays of one part in one phase, as kernels take them."""
+
+    constants: NDArray[np.float64]
+    settings: NDArray[np.float64]
+    cycle_constants: NDArray[np.float64]
+    cycle_settings: NDArray[np.float64]
+
+
+def parts_of(crossbar: Crossbar) -> list[_Part]:
+    """Return the parts of a crossbar that are digitised each on its own."""
+    g = crossbar.conductance
+    if crossbar.direction == "backward":
+        loads = crossbar.line_conductance
+        return [
+            _Part(slice(0, g.shape[2]), _share(g[n].T, loads[n]), loads[n], sign, 1)
+            for n, sign in enumerate((1, -1))
+        ]
+    return [
+        _Part(rows, _share(g[0, rows] - g[1, rows], load), load, 1, 2)
+        for rows, load in zip(crossbar.segments, crossbar.line_conductance)
+    ]
+
+
+def uncalibrated(
+    crossbar: Crossbar, point: OperatingPoint, *, siemens_per_unit: ArrayLike = 1.0
+) -> Correction:
+    """Return the correction that follows from the conductances alone.
+
+    Parameters
+    ----------
+    crossbar : Crossbar
+        The array, for the total conductance of its lines.
+    point : OperatingPoint
+        How it is driven.
+    siemens_per_unit : array_like of shape () or (line,)
+        Conductance difference of a weight of 1 [S]; by default values come in siemens.
+    """
+    slope = np.stack(
+        [
+            point.pulses * point.v_read / point.adc.mean_decrement
+            * np.divide(1.0, part.load, out=np.ones_like(part.load), where=part.load > 0)
+            for part in parts_of(crossbar)
+        ]
+    ) * np.asarray(siemens_per_unit, np.float64)  # fmt: skip
+    return Correction(slope=slope, intercept=np.zeros_like(slope))
+
+
+def fitted(
+    readings: NDArray[np.float64], expected: NDArray[np.float64], start: Correction
+) -> Correction:
+    r"""Return slope and intercept of the least squares of readings on expected values.
+
+    .. math:: y_{pj} \approx \alpha_{pj} z_{pj} + \beta_{pj}
+
+    Parameters
+    ----------
+    readings, expected : ndarray of shape (part, sample, line)
+        What the converter reads and what the line should show.
+    start : Correction
+        Whose slope is kept where the expected value never varies; slopes are held between half
+        and twice its own.
+    """
+    centred = expected - expected.mean(axis=1, keepdims=True)
+    power = np.mean(centred**2, axis=1)
+    covariance = np.mean(centred * readings, axis=1)
+    slope = np.divide(covariance, power, out=start.slope.copy(), where=power > 0)
+    ratio = np.clip(slope / start.slope, 0.5, 2.0)
+    slope = ratio * start.slope
+    return Correction(
+        slope=slope, intercept=readings.mean(axis=1) - slope * expected.mean(axis=1)
+    )
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Product:
+    """A crossbar at an operating point: call it with codes, any number of times.
+
+    Parameters
+    ----------
+    crossbar : Crossbar
+        The array in its present direction; `crossbar.T` for the way back.
+    point : OperatingPoint
+        How it is driven and read; its read voltage takes the place of the crossbar's.
+    correction : Correction, optional
+        What turns readings into values. By default `uncalibrated`, in siemens times codes; bent and
+        stochastic readings are not corrected.
+    errors : LineErrors
+        Noise and offsets. The temperature of kT/C noise and the voltage of kicks are those of the
+        crossbar's neuron.
+    seed : int or numpy.random.SeedSequence, optional
+        Needed where anything is drawn.
+    address : tuple of int
+        Further address of the noise, such as (chip, layer).
+
+    Examples
+    --------
+    >>> crossbar = Crossbar.from_weights([[1.0, -0.5], [0.25, 1.0]])
+    >>> product = Product(crossbar=crossbar, point=OperatingPoint())
+    >>> product([[7, 0], [3, -7]]).shape
+    (2, 2)
+    """
+
+    crossbar: Crossbar
+    point: OperatingPoint
+    correction: Correction = None  # type: ignore[assignment]  # uncalibrated, of the others
+    errors: LineErrors = field(default_factory=LineErrors)
+    seed: Seed | None = None
+    address: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.correction is None:
+            plain = uncalibrated(self.crossbar, self.point)
+            if self.point.adc.activation not in ("none", "relu"):
+                plain = _unchanged(plain)
+            object.__setattr__(self, "correction", plain)
+        self._check_correction()
+        adc, neuron = self.point.adc, self.crossbar.neuron
+        if adc.activation == "stochastic" and not neuron.kick * adc.kicks > 0:
+            raise ValueError(
+                f"Product: a stochastic neuron expects kicks, but SamplingNeuron.v_lfsr is "
+                f"{neuron.v_lfsr} V and ADC.kicks {adc.kicks}."
+            )
+        if self.noisy and self.seed is None:
+            raise ValueError("Product draws random numbers: give a seed.")
+        # What is wrong with the offsets is said now, not at the first call.
+        _ = self._phases
+
+    def _check_correction(self) -> None:
+        n_parts, activation = len(self._parts), self.point.adc.activation
+        shape = (n_parts, self._parts[0].load.size)
+        if self.correction.slope.shape != shape:
+            raise ValueError(
+                f"Product expects a correction of shape {shape}, one for each line of each part, "
+                f"got {self.correction.slope.shape}."
+            )
+        if activation != "none" and n_parts > 1:
+            raise ValueError(
+                f"Product: {n_parts} parts are added digitally before any activation, got "
+                f"{activation!r} in the converter. Use activation='none' and apply it to the "
+                "values."
+            )
+        if activation != "none" and np.any(self.correction.intercept):
+            raise ValueError(
+                f"Product: the converter applies {activation!r} before any correction, which "
+                "therefore expects intercepts of 0."
+            )
+
+    @property
+    def noisy(self) -> bool:
+        """Whether a product draws random numbers."""
+        stochastic = self.point.adc.activation == "stochastic"
+        return stochastic or self.errors.sigma_read > 0 or self.crossbar.neuron.sigma_noise > 0
+
+    @property
+    def conversions(self) -> int:
+        """Conversions of one sample: lines of all parts, in each phase."""
+        return len(self._parts) * len(self.point.phase_bits) * self._parts[0].load.size
+
+    @cached_property
+    def quantum(self) -> Volt:
+        """One quantum of charge, on C_integ [V]."""
+        most = 2 ** max(self.point.phase_bits) - 1
+        volts = [np.abs(part.settled) * self._volts for part in self._parts]
+        largest = max(float(v.sum(axis=0).max()) for v in volts) * most
+        needed = max(largest / EXACT, max(float(v.max()) for v in volts) / _LARGEST_WEIGHT)
+        quantum = 2.0 ** math.ceil(math.log2(needed)) if needed > 0 else 1.0
+        # Rounding may carry a sum past the limit.
+        while any(np.rint(v / quantum).sum(axis=0).max() * most > EXACT for v in volts):
+            quantum *= 2
+        return quantum
+
+    def __call__(
+        self, codes: ArrayLike, *, first_sample: int = 0, visit: int = 0
+    ) -> NDArray[np.float32]:
+        """Return the values of a batch, of shape (sample, output).
+
+        Parameters
+        ----------
+        codes : array_like of shape (sample, input)
+            Integer inputs.
+        first_sample, visit : int
+            Numbers of the first sample and of the repetition: noise is addressed by them.
+        """
+        x = self._checked(codes)
+        values = np.zeros((x.shape[0], self._parts[0].load.size), np.float32)
+        statistics = np.zeros((x.shape[0], 3), np.int64)
+        self._add(x, values, statistics, first_sample, visit)
+        return values
+
+    def measure(self, codes: ArrayLike, *, first_sample: int = 0, visit: int = 0) -> Measured:
+        """Return the values of a batch and what they took; arguments as for a call."""
+        x = self._checked(codes)
+        values = np.zeros((x.shape[0], self._parts[0].load.size), np.float32)
+        statistics = np.zeros((x.shape[0], 3), np.int64)
+        self._add(x, values, statistics, first_sample, visit)
+        return Measured(
+            values=values,
+            decrements=statistics[:, 0],
+            clipped=statistics[:, 1],
+            stuck=statistics[:, 2],
+            conversions=self.conversions,
+        )
+
+    def readings(
+        self, codes: ArrayLike, *, first_sample: int = 0, visit: int = 0
+    ) -> NDArray[np.float64]:
+        """Return what each part reads before correction, of shape (part, sample, line)."""
+        plain = replace(self, correction=_unchanged(self.correction))
+        x = self._checked(codes)
+        found = np.zeros((len(self._parts), x.shape[0], self._parts[0].load.size), np.float32)
+        statistics = np.zeros((x.shape[0], 3), np.int64)
+        for p, part in enumerate(self._parts):
+            plain._add_part(p, x[:, part.inputs], found[p], statistics, first_sample, visit)
+            found[p] *= part.sign
+        return found.astype(np.float64)
+
+    def by_cycles(self, codes: ArrayLike, *, first_sample: int = 0, visit: int = 0) -> Measured:
+        """Return a product that clips at the rails in every cycle, and draws noise in each.
+
+        Without noise, and where no cycle reaches the rails, it is that of a call, to the bit; a
+        call clips the whole charge once. Some hundred times slower.
+        """
+        x = self._checked(codes)
+        self._check(x)
+        values = np.zeros((x.shape[0], self._parts[0].load.size), np.float32)
+        statistics = np.zeros((x.shape[0], 3), np.int64)
+        for p, part in enumerate(self._parts):
+            for n, phase_codes in enumerate(_phases_of(x[:, part.inputs], self.point)):
+                phase = self._phases[p][n]
+                pulses = _pulses(phase_codes, self.point.phase_bits[n], self.point)
+                held = np.empty(values.shape)
+                cycle_batch(
+                    pulses @ self._weights[p][1], np.abs(pulses).sum(axis=-1, dtype=np.float64),
+                    self._key, first_sample, phase.cycle_constants,
+                    _visited(phase.cycle_settings, visit), normal_quantiles(), held, statistics,
+                )  # fmt: skip
+                settings = _visited(phase.settings, visit)
+                settings[0], settings[1], settings[2] = 1.0, 0.0, math.inf
+                constants = phase.constants.copy()
+                constants[[0, 4]] = 0.0
+                self._convert(
+                    held, np.zeros(x.shape[0]), self._key, first_sample, constants, settings,
+                    normal_quantiles(), self._table, values, statistics,
+                )  # fmt: skip
+        return Measured(
+            values=values,
+            decrements=statistics[:, 0],
+            clipped=statistics[:, 1],
+            stuck=statistics[:, 2],
+            conversions=self.conversions,
+        )
+
+    def recurrent(
+        self, codes: ArrayLike, *, turns: int, full_scale: float, first_sample: int = 0
+    ) -> NDArray[np.float32]:
+        """Return the values after each turn, the outputs of one being the inputs of the next.
+
+        Parameters
+        ----------
+        codes : array_like of shape (sample, input)
+            Integer inputs of the first turn.
+        turns : int
+            Number of products.
+        full_scale : float
+            Value that re-enters as the largest code.
+        first_sample : int
+            Number of the first sample.
+
+        Returns
+        -------
+        ndarray of shape (turn, sample, output)
+        """
+        n_inputs, n_outputs = self.crossbar.shape
+        if n_inputs != n_outputs:
+            raise ValueError(
+                f"A recurrent product expects as many inputs as outputs, got {n_inputs} and "
+                f"{n_outputs}."
+            )
+        check_count("turns", turns, 1, 2**16)
+        found = []
+        for turn in range(turns):
+            found.append(self(codes, first_sample=first_sample, visit=turn))
+            codes = self.point.codes(found[-1], full_scale)
+        return np.stack(found)
+
+    def _checked(self, codes: ArrayLike) -> NDArray[np.float32]:
+        x = np.ascontiguousarray(codes, np.float32)
+        if x.ndim != 2 or x.shape[1] != self.crossbar.shape[0]:
+            raise ValueError(
+                f"Product expects codes of shape (sample, {self.crossbar.shape[0]}), got {x.shape}."
+            )
+        return x
+
+    def _check(self, x: NDArray[np.float32]) -> None:
+        point = self.point
+        strange = check_codes(x, point.least_code, point.largest_code, np.empty(x.shape[0]))
+        if strange:
+            raise self._strange(strange)
+
+    def _strange(self, count: int) -> ValueError:
+        point = self.point
+        return ValueError(
+            f"Product expects integer codes from {point.least_code} to {point.largest_code}, as "
+            f"inputs of {point.input_bits} bits are, got {count} others. OperatingPoint.codes makes "
+            "codes of values."
+        )
+
+    def _add(
+        self,
+        x: NDArray[np.float32],
+        values: NDArray[np.float32],
+        statistics: NDArray[np.int64],
+        first_sample: int,
+        visit: int,
+    ) -> None:
+        """Add the values of all parts to `values`."""
+        for p, part in enumerate(self._parts):
+            inputs = x if len(self._parts) == 1 else x[:, part.inputs]
+            self._add_part(p, inputs, values, statistics, first_sample, visit)
+
+    def _add_part(
+        self,
+        p: int,
+        x: NDArray[np.float32],
+        values: NDArray[np.float32],
+        statistics: NDArray[np.int64],
+        first_sample: int,
+        visit: int,
+    ) -> None:
+        """Add the values of one part to `values`."""
+        point, whole = self.point, self._weights[p]
+        n_samples = x.shape[0]
+        total = np.empty(n_samples)
+        for n, codes in enumerate(_phases_of(x, point)):
+            phase = self._phases[p][n]
+            most = 2 ** point.phase_bits[n] - 1
+            least = -most if point.signed else 0
+            if n_samples <= FEW_SAMPLES:
+                charge = np.empty((n_samples, values.shape[1]), np.float32)
+                strange = multiply(codes, whole[0], least, most, charge, total)
+            else:
+                strange = check_codes(codes, least, most, total)
+                charge = codes @ whole[1]
+            if strange:
+                raise self._strange(strange)
+            if point.encoding == "bipolar":
+                # Every row is driven in every pulse.
+                total[:] = 2 * most * x.shape[1]
+            self._convert(
+                charge, total, self._key, first_sample, phase.constants,
+                _visited(phase.settings, visit) if visit else phase.settings,
+                self._quantile, self._table, values, statistics,
+            )  # fmt: skip
+
+    @cached_property
+    def _parts(self) -> list[_Part]:
+        return parts_of(self.crossbar)
+
+    @cached_property
+    def _volts(self) -> float:
+        """Charge on C_integ of one volt of the reference drive on the line [V]."""
+        return self.point.v_read * self.crossbar.neuron.gain
+
+    @cached_property
+    def _weights(self) -> list[tuple[NDArray[np.int16], NDArray[np.float32]]]:
+        """Charge of one cycle of a code of 1, in quanta, for both ways to multiply."""
+        whole = [np.rint(part.settled * (self._volts / self.quantum)) for part in self._parts]
+        return [(np.ascontiguousarray(w, np.int16), w.astype(np.float32, order="C")) for w in whole]
+
+    @cached_property
+    def _key(self) -> np.uint64:
+        if self.seed is None:
+            return np.uint64(0)
+        return key(self.seed, Purpose.INFERENCE, *self.address)
+
+    @cached_property
+    def _table(self) -> NDArray[np.float32]:
+        return self.point.phase_adc.readings.astype(np.float32)
+
+    @cached_property
+    def _quantile(self) -> NDArray[np.float64]:
+        return normal_quantiles()
+
+    @cached_property
+    def _convert(self) -> Callable[..., None]:
+        adc = self.point.adc
+        if adc.activation == "stochastic":
+            return flip_batch  # type: ignore[no-any-return]
+        return search_batch if adc.conversion == "binary_search" else count_batch  # type: ignore[no-any-return]
+
+    @cached_property
+    def _phases(self) -> list[list[_Phase]]:
+        return [
+            [self._phase(p, n) for n in range(len(self.point.phase_bits))]
+            for p in range(len(self._parts))
+        ]
+
+    def _phase(self, p: int, n: int) -> _Phase:
+        point, part = self.point, self._parts[p]
+        neuron, adc = self.crossbar.neuron, point.phase_adc
+        n_lines = part.load.size
+        sample, comparator = (
+            np.broadcast_to(value, (len(self._parts), n_lines))[p]
+            for value in (self.errors.sample, self.errors.comparator)
+        )
+        quanta = neuron.gain / self.quantum
+        plus, minus = adc.decrements
+        decrement = np.rint(np.stack([plus - sample, minus + sample]) * quanta)
+        if not np.all(decrement >= 1):
+            raise ValueError(
+                f"Product: an offset of {sample[np.argmin(decrement.min(axis=0))]:.3g} V eats up "
+                f"the decrements of {plus:g} and {minus:g} V: the line would never flip. Use "
+                "larger decrements."
+            )
+        cycles = point.pulses * (2 ** point.phase_bits[n] - 1)
+        offset = np.rint(sample * quanta)
+        read = self.errors.sigma_read * point.v_read * quanta
+        variance = part.cells * np.divide(read, part.load, out=np.zeros(n_lines), where=part.load > 0) ** 2
+        thermal = (neuron.sigma_noise / self.quantum) ** 2
+        slope, intercept = self.correction.slope[p], self.correction.intercept[p]
+        shift = 2 ** sum(point.phase_bits[n + 1 :])
+        constants = np.stack(
+            [
+                cycles * offset,
+                np.rint(comparator / self.quantum),
+                *decrement,
+                point.pulse_multiplier * variance,
+                part.sign * shift / slope,
+                np.zeros(n_lines) if n else -part.sign * intercept / slope,
+            ]
+        )
+        rail = np.floor(neuron.v_rail / self.quantum)
+        number = p * len(point.phase_bits) + n
+        kicks = [np.rint(neuron.kick / self.quantum), adc.kicks]
+        settings = np.array([point.pulses, cycles * thermal, rail, adc.most, number, 0.0, *kicks])
+        one = constants.copy()
+        one[0], one[4] = offset, variance
+        each = settings.copy()
+        each[0], each[1] = point.pulse_multiplier, thermal
+        return _Phase(constants, settings, one, each)
+
+
+def product(
+    crossbar: Crossbar, codes: ArrayLike, point: OperatingPoint, *, seed: Seed | None = None
+) -> NDArray[np.float32]:
+    """Return one product of an array with a batch of codes, (sample, output) in siemens times code.
+
+    Examples
+    --------
+    >>> crossbar = Crossbar.from_weights([[1.0, -0.5], [0.25, 1.0]])
+    >>> values = product(crossbar, [[7, 0], [3, -7]], OperatingPoint())
+    """
+    return Product(crossbar=crossbar, point=point, seed=seed)(codes)
+
+
+def _unchanged(correction: Correction) -> Correction:
+    return Correction(
+        slope=np.ones_like(correction.slope), intercept=np.zeros_like(correction.slope)
+    )
+
+
+def _share(part: NDArray[np.float64], load: NDArray[np.float64]) -> NDArray[np.float64]:
+    # A line without any conductance stays at the reference.
+    return np.divide(part, load, out=np.zeros(part.shape), where=load > 0)
+
+
+def _phases_of(x: NDArray[np.float32], point: OperatingPoint) -> list[NDArray[np.float32]]:
+    """Return the codes of each phase, high bits first."""
+    if point.phases == 1:
+        return [np.ascontiguousarray(x)]
+    low = np.float32(2 ** point.phase_bits[1])
+    high = np.trunc(x / low)
+    return [high, x - high * low]
+
+
+def _pulses(codes: NDArray[np.float32], bits: int, point: OperatingPoint) -> NDArray[np.float32]:
+    """Return the pulses of each plane, of shape (plane, pulse, sample, input), lowest first."""
+    size = np.abs(codes).astype(np.int64)
+    planes = [np.sign(codes) * ((size >> bit) & 1) for bit in range(bits)]
+    if point.encoding == "ternary":
+        return np.stack(planes)[:, np.newaxis].astype(np.float32)
+    # A row without a pulse is driven down and up: nothing in sum.
+    pairs = [(np.where(t == 0, -1, t), np.where(t == 0, 1, t)) for t in planes]
+    return np.array(pairs, dtype=np.float32)
+
+
+def _visited(settings: NDArray[np.float64], visit: int) -> NDArray[np.float64]:
+    found = settings.copy()
+    found[5] = visit
+    return found
