@@ -93,8 +93,8 @@ class OperatingPoint:
         Whether one of them is a sign.
     encoding : {"ternary", "bipolar"}
         One pulse for each plane, or two of which every row takes part; see the module.
-    v_read : Volt
-        Read voltage [V].
+    v_read : Volt or tuple of Volt
+        Read voltage, for all parts of a product or for each [V].
     pulse_multiplier : int
         Pulses for each unit of an input, 1 to 255.
     phases : {1, 2}, optional
@@ -113,7 +113,7 @@ class OperatingPoint:
     input_bits: int = 4
     signed: bool = True
     encoding: Literal["ternary", "bipolar"] = "ternary"
-    v_read: Volt = 0.5
+    v_read: Volt | tuple[Volt, ...] = 0.5
     pulse_multiplier: int = 1
     phases: Literal[1, 2] | None = None
     adc: ADC = field(default_factory=ADC)
@@ -121,10 +121,12 @@ class OperatingPoint:
     def __post_init__(self) -> None:
         check_count("OperatingPoint.input_bits", self.input_bits, 1, 8)
         check_count("OperatingPoint.pulse_multiplier", self.pulse_multiplier, 1, 255)
-        v_read = as_si(self.v_read, "V", "OperatingPoint.v_read")
-        if not 0 < v_read < math.inf:
-            raise ValueError(f"OperatingPoint.v_read expects a voltage > 0, got {v_read} V.")
-        object.__setattr__(self, "v_read", v_read)
+        given = self.v_read
+        each = tuple(given) if isinstance(given, (tuple, list)) else (given,)
+        volts = tuple(as_si(v, "V", "OperatingPoint.v_read") for v in each)
+        if not volts or not all(0 < v < math.inf for v in volts):
+            raise ValueError(f"OperatingPoint.v_read expects voltages > 0, got {volts} V.")
+        object.__setattr__(self, "v_read", volts if len(volts) > 1 else volts[0])
         if self.encoding not in ("ternary", "bipolar"):
             raise ValueError(
                 f"OperatingPoint.encoding expects 'ternary' or 'bipolar', got {self.encoding!r}."
@@ -155,6 +157,16 @@ class OperatingPoint:
     def magnitude_bits(self) -> int:
         """Bits of the magnitude of an input."""
         return max(1, self.input_bits - 1) if self.signed else self.input_bits
+
+    def reads(self, n_parts: int) -> tuple[Volt, ...]:
+        """Return the read voltage of each of so many parts [V]."""
+        each = self.v_read if isinstance(self.v_read, tuple) else (self.v_read,) * n_parts
+        if len(each) != n_parts:
+            raise ValueError(
+                f"OperatingPoint.v_read expects one voltage, or one for each of {n_parts} parts, "
+                f"got {len(each)}."
+            )
+        return each
 
     @property
     def largest_code(self) -> int:
@@ -339,13 +351,13 @@ def uncalibrated(
     siemens_per_unit : array_like of shape () or (line,)
         Conductance difference of a weight of 1 [S]; by default values come in siemens.
     """
-    slope = np.stack(
-        [
-            point.pulses * point.v_read / point.adc.mean_decrement
-            * np.divide(1.0, part.load, out=np.ones_like(part.load), where=part.load > 0)
-            for part in parts_of(crossbar)
-        ]
-    ) * np.asarray(siemens_per_unit, np.float64)  # fmt: skip
+    parts = parts_of(crossbar)
+    per_siemens = [
+        v_read * np.divide(1.0, part.load, out=np.ones_like(part.load), where=part.load > 0)
+        for part, v_read in zip(parts, point.reads(len(parts)))
+    ]
+    decrements = point.pulses / point.adc.mean_decrement
+    slope = decrements * np.stack(per_siemens) * np.asarray(siemens_per_unit, np.float64)
     return Correction(slope=slope, intercept=np.zeros_like(slope))
 
 
@@ -464,7 +476,7 @@ class Product:
     def quantum(self) -> Volt:
         """One quantum of charge, on C_integ [V]."""
         most = 2 ** max(self.point.phase_bits) - 1
-        volts = [np.abs(part.settled) * self._volts for part in self._parts]
+        volts = [np.abs(w) for w in self._volts]
         largest = max(float(v.sum(axis=0).max()) for v in volts) * most
         needed = max(largest / EXACT, max(float(v.max()) for v in volts) / _LARGEST_WEIGHT)
         quantum = 2.0 ** math.ceil(math.log2(needed)) if needed > 0 else 1.0
@@ -529,7 +541,7 @@ class Product:
         values = np.zeros((x.shape[0], self._parts[0].load.size), np.float32)
         statistics = np.zeros((x.shape[0], 3), np.int64)
         for p, part in enumerate(self._parts):
-            for n, phase_codes in enumerate(_phases_of(x[:, part.inputs], self.point)):
+            for n, phase_codes in enumerate(phases_of(x[:, part.inputs], self.point)):
                 phase = self._phases[p][n]
                 pulses = _pulses(phase_codes, self.point.phase_bits[n], self.point)
                 held = np.empty(values.shape)
@@ -635,7 +647,7 @@ class Product:
         point, whole = self.point, self._weights[p]
         n_samples = x.shape[0]
         total = np.empty(n_samples)
-        for n, codes in enumerate(_phases_of(x, point)):
+        for n, codes in enumerate(phases_of(x, point)):
             phase = self._phases[p][n]
             most = 2 ** point.phase_bits[n] - 1
             least = -most if point.signed else 0
@@ -661,14 +673,19 @@ class Product:
         return parts_of(self.crossbar)
 
     @cached_property
-    def _volts(self) -> float:
-        """Charge on C_integ of one volt of the reference drive on the line [V]."""
-        return self.point.v_read * self.crossbar.neuron.gain
+    def _volts(self) -> list[NDArray[np.float64]]:
+        """Charge of one cycle of a code of 1 in each part, on C_integ [V]."""
+        gain = self.crossbar.neuron.gain
+        return [part.settled * (gain * v) for part, v in zip(self._parts, self._reads)]
+
+    @cached_property
+    def _reads(self) -> tuple[Volt, ...]:
+        return self.point.reads(len(self._parts))
 
     @cached_property
     def _weights(self) -> list[tuple[NDArray[np.int16], NDArray[np.float32]]]:
         """Charge of one cycle of a code of 1, in quanta, for both ways to multiply."""
-        whole = [np.rint(part.settled * (self._volts / self.quantum)) for part in self._parts]
+        whole = [np.rint(w / self.quantum) for w in self._volts]
         return [(np.ascontiguousarray(w, np.int16), w.astype(np.float32, order="C")) for w in whole]
 
     @cached_property
@@ -718,7 +735,7 @@ class Product:
             )
         cycles = point.pulses * (2 ** point.phase_bits[n] - 1)
         offset = np.rint(sample * quanta)
-        read = self.errors.sigma_read * point.v_read * quanta
+        read = self.errors.sigma_read * self._reads[p] * quanta
         variance = part.cells * np.divide(read, part.load, out=np.zeros(n_lines), where=part.load > 0) ** 2
         thermal = (neuron.sigma_noise / self.quantum) ** 2
         slope, intercept = self.correction.slope[p], self.correction.intercept[p]
@@ -768,7 +785,7 @@ def _share(part: NDArray[np.float64], load: NDArray[np.float64]) -> NDArray[np.f
     return np.divide(part, load, out=np.zeros(part.shape), where=load > 0)
 
 
-def _phases_of(x: NDArray[np.float32], point: OperatingPoint) -> list[NDArray[np.float32]]:
+def phases_of(x: NDArray[np.float32], point: OperatingPoint) -> list[NDArray[np.float32]]:
     """Return the codes of each phase, high bits first."""
     if point.phases == 1:
         return [np.ascontiguousarray(x)]

@@ -27,6 +27,7 @@ class Purpose(IntEnum):
     FAULTS = 7
     TRAINING = 8
     INFERENCE = 41
+    LINE_OFFSETS = 42
 
 
 def sequence(seed: Seed, purpose: Purpose, *path: int) -> np.random.SeedSequence:
