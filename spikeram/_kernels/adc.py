@@ -265,9 +265,9 @@ def _check_row(row, least, most, total, s):
     strange = 0
     magnitudes = 0.0
     for i in range(row.size):
-        size = abs(row[i])
-        strange += np.int32(not (size <= most and row[i] == np.rint(row[i])))
-        magnitudes += size
+        x = row[i]
+        strange += np.int32(not (x >= least and x <= most and x == np.rint(x)))
+        magnitudes += abs(x)
     total[s] = magnitudes
     return strange
 
