@@ -47,7 +47,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -55,10 +55,12 @@ from numpy.typing import ArrayLike, NDArray
 from spikeram._kernels.adc import (
     check_codes,
     count_batch,
+    count_few,
     cycle_batch,
     flip_batch,
-    multiply,
+    flip_few,
     search_batch,
+    search_few,
 )
 from spikeram.adc import ADC, check_count, normal_quantiles
 from spikeram.arrays import frozen
@@ -75,7 +77,7 @@ ONE_PHASE_BITS = 3
 EXACT = 2**24 - 1
 """Largest integer up to which float32 holds every integer."""
 
-FEW_SAMPLES = 4
+FEW_SAMPLES = 8
 """Samples up to which rows are added without calling a matrix product."""
 
 _LARGEST_WEIGHT = 2**15 - 1
@@ -314,8 +316,9 @@ class _Part:
 
 @dataclass(frozen=True, eq=False)
 class _Phase:
-    """Arrays of one part in one phase, as kernels take them."""
+    """One part in one phase: its range of codes, and arrays as kernels take them."""
 
+    codes: tuple[int, int]
     constants: NDArray[np.float64]
     settings: NDArray[np.float64]
     cycle_constants: NDArray[np.float64]
@@ -498,15 +501,25 @@ class Product:
             Numbers of the first sample and of the repetition: noise is addressed by them.
         """
         x = self._checked(codes)
-        values = np.zeros((x.shape[0], self._parts[0].load.size), np.float32)
-        statistics = np.zeros((x.shape[0], 3), np.int64)
-        self._add(x, values, statistics, first_sample, visit)
+        n_samples = x.shape[0]
+        values = np.zeros((n_samples, self._n_lines), np.float32)
+        if n_samples <= FEW_SAMPLES and self._single is not None and visit == 0:
+            kernel, weight, least, most, *rest = self._single
+            # Nobody reads these statistics, so that all calls share one array.
+            strange = kernel(
+                x, weight, least, most, self._key, first_sample, *rest, values, self._unread
+            )
+            if strange:
+                raise self._strange(strange)
+        else:
+            statistics = np.zeros((n_samples, 3), np.int64)
+            self._add(x, values, statistics, first_sample, visit)
         return values
 
     def measure(self, codes: ArrayLike, *, first_sample: int = 0, visit: int = 0) -> Measured:
         """Return the values of a batch and what they took; arguments as for a call."""
         x = self._checked(codes)
-        values = np.zeros((x.shape[0], self._parts[0].load.size), np.float32)
+        values = np.zeros((x.shape[0], self._n_lines), np.float32)
         statistics = np.zeros((x.shape[0], 3), np.int64)
         self._add(x, values, statistics, first_sample, visit)
         return Measured(
@@ -523,7 +536,7 @@ class Product:
         """Return what each part reads before correction, of shape (part, sample, line)."""
         plain = replace(self, correction=_unchanged(self.correction))
         x = self._checked(codes)
-        found = np.zeros((len(self._parts), x.shape[0], self._parts[0].load.size), np.float32)
+        found = np.zeros((len(self._parts), x.shape[0], self._n_lines), np.float32)
         statistics = np.zeros((x.shape[0], 3), np.int64)
         for p, part in enumerate(self._parts):
             plain._add_part(p, x[:, part.inputs], found[p], statistics, first_sample, visit)
@@ -538,7 +551,7 @@ class Product:
         """
         x = self._checked(codes)
         self._check(x)
-        values = np.zeros((x.shape[0], self._parts[0].load.size), np.float32)
+        values = np.zeros((x.shape[0], self._n_lines), np.float32)
         statistics = np.zeros((x.shape[0], 3), np.int64)
         for p, part in enumerate(self._parts):
             for n, phase_codes in enumerate(phases_of(x[:, part.inputs], self.point)):
@@ -551,10 +564,10 @@ class Product:
                     _visited(phase.cycle_settings, visit), normal_quantiles(), held, statistics,
                 )  # fmt: skip
                 settings = _visited(phase.settings, visit)
-                settings[0], settings[1], settings[2] = 1.0, 0.0, math.inf
+                settings[[0, 1, 2, 8]] = 1.0, 0.0, math.inf, 0.0
                 constants = phase.constants.copy()
                 constants[[0, 4]] = 0.0
-                self._convert(
+                self._kernels[0](
                     held, np.zeros(x.shape[0]), self._key, first_sample, constants, settings,
                     normal_quantiles(), self._table, values, statistics,
                 )  # fmt: skip
@@ -600,10 +613,10 @@ class Product:
         return np.stack(found)
 
     def _checked(self, codes: ArrayLike) -> NDArray[np.float32]:
-        x = np.ascontiguousarray(codes, np.float32)
-        if x.ndim != 2 or x.shape[1] != self.crossbar.shape[0]:
+        x = np.asarray(codes, np.float32, order="C")
+        if x.ndim != 2 or x.shape[1] != self._n_inputs:
             raise ValueError(
-                f"Product expects codes of shape (sample, {self.crossbar.shape[0]}), got {x.shape}."
+                f"Product expects codes of shape (sample, {self._n_inputs}), got {x.shape}."
             )
         return x
 
@@ -644,29 +657,46 @@ class Product:
         visit: int,
     ) -> None:
         """Add the values of one part to `values`."""
-        point, whole = self.point, self._weights[p]
-        n_samples = x.shape[0]
-        total = np.empty(n_samples)
-        for n, codes in enumerate(phases_of(x, point)):
-            phase = self._phases[p][n]
-            most = 2 ** point.phase_bits[n] - 1
-            least = -most if point.signed else 0
-            if n_samples <= FEW_SAMPLES:
-                charge = np.empty((n_samples, values.shape[1]), np.float32)
-                strange = multiply(codes, whole[0], least, most, charge, total)
+        point, (few, many) = self.point, self._weights[p]
+        batch_kernel, few_kernel = self._kernels
+        for phase, codes in zip(self._phases[p], phases_of(x, point)):
+            settings = _visited(phase.settings, visit) if visit else phase.settings
+            least, most = phase.codes
+            if x.shape[0] <= FEW_SAMPLES:
+                strange = few_kernel(
+                    codes, few, least, most, self._key, first_sample, phase.constants, settings,
+                    self._quantile, self._table, values, statistics,
+                )  # fmt: skip
             else:
+                total = np.empty(x.shape[0])
                 strange = check_codes(codes, least, most, total)
-                charge = codes @ whole[1]
+                batch_kernel(
+                    codes @ many, total, self._key, first_sample, phase.constants, settings,
+                    self._quantile, self._table, values, statistics,
+                )  # fmt: skip
             if strange:
                 raise self._strange(strange)
-            if point.encoding == "bipolar":
-                # Every row is driven in every pulse.
-                total[:] = 2 * most * x.shape[1]
-            self._convert(
-                charge, total, self._key, first_sample, phase.constants,
-                _visited(phase.settings, visit) if visit else phase.settings,
-                self._quantile, self._table, values, statistics,
-            )  # fmt: skip
+
+    @cached_property
+    def _single(self) -> tuple[Any, ...] | None:
+        """What a kernel takes for a few samples of a product of one part and one phase."""
+        if len(self._parts) > 1 or len(self.point.phase_bits) > 1:
+            return None
+        phase = self._phases[0][0]
+        arrays = phase.constants, phase.settings, self._quantile, self._table
+        return self._kernels[1], self._weights[0][0], *phase.codes, *arrays
+
+    @cached_property
+    def _unread(self) -> NDArray[np.int64]:
+        return np.zeros((FEW_SAMPLES, 3), np.int64)
+
+    @cached_property
+    def _n_inputs(self) -> int:
+        return self.crossbar.shape[0]
+
+    @cached_property
+    def _n_lines(self) -> int:
+        return int(self._parts[0].load.size)
 
     @cached_property
     def _parts(self) -> list[_Part]:
@@ -703,11 +733,14 @@ class Product:
         return normal_quantiles()
 
     @cached_property
-    def _convert(self) -> Callable[..., None]:
+    def _kernels(self) -> tuple[Callable[..., None], Callable[..., int]]:
+        """What digitises charge, and what multiplies a few codes and digitises their charge."""
         adc = self.point.adc
         if adc.activation == "stochastic":
-            return flip_batch  # type: ignore[no-any-return]
-        return search_batch if adc.conversion == "binary_search" else count_batch  # type: ignore[no-any-return]
+            return flip_batch, flip_few
+        if adc.conversion == "binary_search":
+            return search_batch, search_few
+        return count_batch, count_few
 
     @cached_property
     def _phases(self) -> list[list[_Phase]]:
@@ -753,12 +786,19 @@ class Product:
         rail = np.floor(neuron.v_rail / self.quantum)
         number = p * len(point.phase_bits) + n
         kicks = [np.rint(neuron.kick / self.quantum), adc.kicks]
-        settings = np.array([point.pulses, cycles * thermal, rail, adc.most, number, 0.0, *kicks])
+        largest = 2 ** point.phase_bits[n] - 1
+        rows = part.inputs.stop - part.inputs.start
+        # Every row is driven in every bipolar pulse.
+        total = 2.0 * largest * rows if point.encoding == "bipolar" else 0.0
+        settings = np.array(
+            [point.pulses, cycles * thermal, rail, adc.most, number, 0.0, *kicks, total]
+        )
         one = constants.copy()
         one[0], one[4] = offset, variance
         each = settings.copy()
         each[0], each[1] = point.pulse_multiplier, thermal
-        return _Phase(constants, settings, one, each)
+        codes = (-largest if point.signed else 0, largest)
+        return _Phase(codes, constants, settings, one, each)
 
 
 def product(
@@ -788,7 +828,7 @@ def _share(part: NDArray[np.float64], load: NDArray[np.float64]) -> NDArray[np.f
 def phases_of(x: NDArray[np.float32], point: OperatingPoint) -> list[NDArray[np.float32]]:
     """Return the codes of each phase, high bits first."""
     if point.phases == 1:
-        return [np.ascontiguousarray(x)]
+        return [x if x.flags.c_contiguous else np.ascontiguousarray(x)]
     low = np.float32(2 ** point.phase_bits[1])
     high = np.trunc(x / low)
     return [high, x - high * low]

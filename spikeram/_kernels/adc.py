@@ -9,7 +9,8 @@ and of negative charge [quanta], 4 variance of the noise for each unit of the in
 
 Settings lie in another: 0 cycles of one unit of input, 1 variance of the noise that does not depend
 on inputs [quanta**2], 2 rail [quanta], 3 most counts, 4 number of the array, 5 number of the visit,
-6 pseudo-random charge of one kick [quanta], 7 number of kicks.
+6 pseudo-random charge of one kick [quanta], 7 number of kicks, 8 the inputs' total where it is the
+same for all samples, or 0.
 
 A signed count c has the reading ``table[c + n + 1]``, where n is the most counts; -n - 1 and n + 1
 say that a line did not flip. Statistics of a sample: 0 charge decrements until the last line
@@ -77,11 +78,12 @@ def fill_normals(key, c1, c2, c3, quantile, words, out):
 
 
 @numba.njit(nogil=True, cache=True)
-def hold(charge, constants, settings, total, z, noisy, held):
+def hold(charge, constants, settings, magnitudes, z, noisy, held):
     """Write what one sample leaves on the lines into `held` (line,); return how many clipped."""
     cycles = settings[0]
     fixed = settings[1]
     rail = settings[2]
+    total = settings[8] if settings[8] > 0.0 else magnitudes
     if noisy:
         for j in range(held.size):
             held[j] = (
@@ -101,14 +103,17 @@ def hold(charge, constants, settings, total, z, noisy, held):
 
 @numba.njit(nogil=True, cache=True)
 def count_steps(held, constants, most, count):
-    """Write signed linear counts of the charge `held` (line,), destroyed, into `count` int32.
+    """Write signed linear counts of the charge `held` (line,) into `count` (line,) int32.
 
-    Positive charge flips at zero, other charge above it: after ceil(q) or floor(q) + 1 decrements.
+    Positive charge flips at zero, other charge above it: q decrements of charge make ceil(q), or
+    floor(-q) + 1 = -(ceil(q) - 1).
     """
     for j in range(held.size):
-        up = np.ceil(held[j] / constants[2, j])
-        down = np.floor(-held[j] / constants[3, j]) + 1.0
-        steps = up if held[j] > 0.0 else -down
+        u = held[j]
+        # Both are loaded, so that the loop stays in vector registers.
+        plus = constants[2, j]
+        minus = constants[3, j]
+        steps = np.ceil(u / (plus if u > 0.0 else minus)) - (0.0 if u > 0.0 else 1.0)
         count[j] = np.int32(max(min(steps, most + 1.0), -most - 1.0))
 
 
@@ -233,30 +238,39 @@ def flip_batch(
 
 
 @numba.njit(nogil=True, cache=True)
+def _add_eight(x, weight, i, q):
+    x0, x1, x2, x3 = np.int32(x[0]), np.int32(x[1]), np.int32(x[2]), np.int32(x[3])
+    x4, x5, x6, x7 = np.int32(x[4]), np.int32(x[5]), np.int32(x[6]), np.int32(x[7])
+    w0, w1, w2, w3 = weight[i], weight[i + 1], weight[i + 2], weight[i + 3]
+    w4, w5, w6, w7 = weight[i + 4], weight[i + 5], weight[i + 6], weight[i + 7]
+    for j in range(q.size):
+        low = x0 * w0[j] + x1 * w1[j] + x2 * w2[j] + x3 * w3[j]
+        high = x4 * w4[j] + x5 * w5[j] + x6 * w6[j] + x7 * w7[j]
+        q[j] += np.int32(low + high)
+
+
+@numba.njit(nogil=True, cache=True)
 def multiply(codes, weight, least, most, charge, total):
     """Write the charge of one cycle of a few samples; return how many codes are strange.
 
     codes (sample, input) float32, integers from `least` to `most`; weight (input, line) int16;
-    charge (sample, line) float32; total (sample,) float64 of the magnitudes. Sums are exact below
-    2**24. Four rows at a time save loads and stores of the sums.
+    charge (sample, line) int32; total (sample,) float64 of the magnitudes. Eight rows at a time
+    save loads and stores of the sums.
     """
     strange = 0
     n_inputs = codes.shape[1]
-    whole = n_inputs - n_inputs % 4
+    whole = n_inputs - n_inputs % 8
     for s in range(codes.shape[0]):
         row = codes[s]
         q = charge[s]
         strange += _check_row(row, least, most, total, s)
-        for j in range(q.size):
-            q[j] = 0.0
-        for i in range(0, whole, 4):
-            x0, x1, x2, x3 = row[i], row[i + 1], row[i + 2], row[i + 3]
-            w0, w1, w2, w3 = weight[i], weight[i + 1], weight[i + 2], weight[i + 3]
-            for j in range(q.size):
-                q[j] += (x0 * w0[j] + x1 * w1[j]) + (x2 * w2[j] + x3 * w3[j])
+        q[:] = 0
+        for i in range(0, whole, 8):
+            _add_eight(row[i : i + 8], weight, i, q)
         for i in range(whole, n_inputs):
+            x = np.int32(row[i])
             for j in range(q.size):
-                q[j] += row[i] * weight[i, j]
+                q[j] += np.int32(x * weight[i, j])
     return strange
 
 
@@ -278,6 +292,51 @@ def check_codes(codes, least, most, total):
     strange = 0
     for s in range(codes.shape[0]):
         strange += _check_row(codes[s], least, most, total, s)
+    return strange
+
+
+@numba.njit(nogil=True, cache=True)
+def count_few(
+    codes, weight, least, most, key, first_sample, constants, settings, quantile, table, out,
+    statistics,
+):  # fmt: skip
+    """Multiply and digitise a few samples by linear count; return how many codes are strange."""
+    charge = np.empty(out.shape, np.int32)
+    total = np.empty(out.shape[0])
+    strange = multiply(codes, weight, least, most, charge, total)
+    count_batch(
+        charge, total, key, first_sample, constants, settings, quantile, table, out, statistics
+    )
+    return strange
+
+
+@numba.njit(nogil=True, cache=True)
+def search_few(
+    codes, weight, least, most, key, first_sample, constants, settings, quantile, table, out,
+    statistics,
+):  # fmt: skip
+    """Multiply and digitise a few samples by binary search; return how many codes are strange."""
+    charge = np.empty(out.shape, np.int32)
+    total = np.empty(out.shape[0])
+    strange = multiply(codes, weight, least, most, charge, total)
+    search_batch(
+        charge, total, key, first_sample, constants, settings, quantile, table, out, statistics
+    )
+    return strange
+
+
+@numba.njit(nogil=True, cache=True)
+def flip_few(
+    codes, weight, least, most, key, first_sample, constants, settings, quantile, table, out,
+    statistics,
+):  # fmt: skip
+    """Multiply and compare a few samples after random kicks; return how many codes are strange."""
+    charge = np.empty(out.shape, np.int32)
+    total = np.empty(out.shape[0])
+    strange = multiply(codes, weight, least, most, charge, total)
+    flip_batch(
+        charge, total, key, first_sample, constants, settings, quantile, table, out, statistics
+    )
     return strange
 
 
