@@ -1,11 +1,11 @@
-"""Matrix products of inference mode per second: 8-bit codes in, 8-bit readings out, noise, one thread.
+"""Matrix products of inference mode per second: 8-bit codes in, 8-bit readings out, with noise.
 
 One 256 x 256 array (256 pairs of cells by 256 columns) with read noise of every cell in every cycle
-and kT/C noise, beside numpy's float32 product of the same shape, each call in turn, so that both
-see the same machine. Of the blocks of calls the fastest counts, in time of the processor. Peers that
-are not installed are named so.
+and kT/C noise, beside numpy's float32 product of the same shape, blocks of calls in turn, so that all
+see the same machine. Of the blocks the fastest counts, in time of the processor, on one thread.
+Peers that are not installed are named so.
 
-    OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python benchmarks/mvm.py --output mvm.json
+    OMP_NUM_THREADS=1 python benchmarks/mvm.py --output mvm.json
 """
 
 import json
@@ -17,10 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-
-for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(_name, "1")
-
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
@@ -85,6 +81,8 @@ def products(size: int) -> dict[str, Product]:
 @click.option("--output", type=click.Path(path_type=Path))
 def main(size: int, blocks: int, output: Path | None) -> None:
     """Print products per second, and how many times numpy's product they take."""
+    if os.environ.get("OMP_NUM_THREADS") != "1":
+        raise click.UsageError("One thread is measured: set OMP_NUM_THREADS=1 before the start.")
     arrays = products(size)
     table = Table("product", *(f"batch {batch}: 1/s (times)" for batch in BATCHES))
     found: dict[str, dict[int, float]] = {}
@@ -100,7 +98,9 @@ def main(size: int, blocks: int, output: Path | None) -> None:
         cells = [f"{1 / values[b]:,.0f} ({values[b] / plain[b]:.2f})" for b in BATCHES]
         table.add_row(name, *cells)
     for name, module in PEERS.items():
-        table.add_row(name, "installed, not measured here" if find_spec(module) else "not installed")
+        table.add_row(
+            name, "installed, not measured here" if find_spec(module) else "not installed"
+        )
     console = Console(width=130)
     console.print(table)
     for batch, limit in TARGETS.items():

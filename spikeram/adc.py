@@ -144,7 +144,7 @@ class ADC:
     @property
     def most(self) -> int:
         """The most counts, N of the largest reading."""
-        most = 2 ** (self.bits - 1)
+        most: int = 2 ** (self.bits - 1)
         return most if self.step_limit is None else min(most, self.step_limit)
 
     @property
@@ -175,7 +175,7 @@ def _readings(adc: ADC) -> NDArray[np.float64]:
     if adc.never_flipped == "zero":
         up = np.where(n > adc.most, 0.0, up)
     down = np.zeros_like(up) if adc.activation == "relu" else -up
-    table = np.concatenate([down[::-1], [0.0], up])
+    table: NDArray[np.float64] = np.concatenate([down[::-1], [0.0], up])
     if adc.activation == "sigmoid":
         table += 0.5
     if adc.activation == "stochastic":

@@ -92,7 +92,9 @@ class LayerSettings:
 
     def __post_init__(self) -> None:
         if not 0 < self.full_scale < math.inf:
-            raise ValueError(f"LayerSettings.full_scale expects a number > 0, got {self.full_scale}.")
+            raise ValueError(
+                f"LayerSettings.full_scale expects a number > 0, got {self.full_scale}."
+            )
 
     @property
     def bias_code(self) -> int:
@@ -275,7 +277,9 @@ def predictions(run: xr.Dataset) -> NDArray[np.generic]:
     """Return the class of each trial: the largest output, or the sign of a single one."""
     output = run["output"].values
     chosen = (output[:, 0] > 0).astype(np.int64) if output.shape[1] == 1 else output.argmax(axis=1)
-    labels = run["category"].values if "category" in run.coords else np.arange(max(2, output.shape[1]))
+    labels = (
+        run["category"].values if "category" in run.coords else np.arange(max(2, output.shape[1]))
+    )
     return np.asarray(labels[chosen])
 
 
@@ -417,7 +421,7 @@ def _drive(network: SpikingNetwork, n: int, arriving: Array) -> NDArray[np.float
     share = np.divide(arriving, worth, out=np.zeros_like(arriving), where=worth > 0)
     if layer.gather is None:
         return share
-    at_rows = layer.gather.rows(share)  # type: ignore[arg-type]
+    at_rows = layer.gather.rows(share)
     return at_rows.reshape(-1, layer.gather.n_rows).astype(np.float32)
 
 
@@ -438,19 +442,22 @@ def _input_pulses(codes: Array, point: OperatingPoint) -> NDArray[np.int64]:
     if point.encoding == "bipolar":
         return np.full(codes.shape[0], point.bit_planes * codes.shape[1], np.int64)
     bits = np.bitwise_count(np.abs(codes).astype(np.uint8))
-    return bits.sum(axis=1, dtype=np.int64)
+    pulses: NDArray[np.int64] = bits.sum(axis=1, dtype=np.int64)
+    return pulses
 
 
 def _by_neuron(layer: Layer, z: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return values of shape (sample * position, column) as (sample, neuron)."""
-    return z.reshape(-1, layer.n_positions, layer.n_columns).swapaxes(1, 2).reshape(
-        -1, layer.n_outputs
+    return (
+        z.reshape(-1, layer.n_positions, layer.n_columns)
+        .swapaxes(1, 2)
+        .reshape(-1, layer.n_outputs)
     )
 
 
 def _row_values(layer: Layer) -> int:
     taps = 1 if layer.gather is None else layer.gather.n_taps
-    return layer.n_positions * (layer.weight.shape[0] + layer.n_columns) * taps
+    return int(layer.n_positions * (layer.weight.shape[0] + layer.n_columns) * taps)
 
 
 def _product(

@@ -204,7 +204,8 @@ class OperatingPoint:
     @property
     def integrate_cycles(self) -> int:
         """Sample-and-integrate cycles of one product, over all phases."""
-        return self.pulses * sum(2**bits - 1 for bits in self.phase_bits)
+        units: int = sum(2**bits - 1 for bits in self.phase_bits)
+        return self.pulses * units
 
     def codes(self, values: ArrayLike, full_scale: float) -> NDArray[np.float32]:
         """Return values as input codes, rounded and held within the range.
@@ -219,8 +220,9 @@ class OperatingPoint:
         x = np.asarray(values, dtype=np.float32)
         if self.signed and self.input_bits == 1:
             return np.where(x >= 0, np.float32(1), np.float32(-1))
-        scaled = np.rint(x * np.float32(self.largest_code / full_scale))
-        return np.clip(scaled, self.least_code, self.largest_code, out=scaled)
+        scaled: NDArray[np.float32] = np.rint(x * np.float32(self.largest_code / full_scale))
+        np.clip(scaled, self.least_code, self.largest_code, out=scaled)
+        return scaled
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -385,9 +387,7 @@ def fitted(
     slope = np.divide(covariance, power, out=start.slope.copy(), where=power > 0)
     ratio = np.clip(slope / start.slope, 0.5, 2.0)
     slope = ratio * start.slope
-    return Correction(
-        slope=slope, intercept=readings.mean(axis=1) - slope * expected.mean(axis=1)
-    )
+    return Correction(slope=slope, intercept=readings.mean(axis=1) - slope * expected.mean(axis=1))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -630,8 +630,8 @@ class Product:
         point = self.point
         return ValueError(
             f"Product expects integer codes from {point.least_code} to {point.largest_code}, as "
-            f"inputs of {point.input_bits} bits are, got {count} others. OperatingPoint.codes makes "
-            "codes of values."
+            f"inputs of {point.input_bits} bits are, got {count} others. OperatingPoint.codes "
+            "makes codes of values."
         )
 
     def _add(
@@ -769,7 +769,9 @@ class Product:
         cycles = point.pulses * (2 ** point.phase_bits[n] - 1)
         offset = np.rint(sample * quanta)
         read = self.errors.sigma_read * self._reads[p] * quanta
-        variance = part.cells * np.divide(read, part.load, out=np.zeros(n_lines), where=part.load > 0) ** 2
+        variance = (
+            part.cells * np.divide(read, part.load, out=np.zeros(n_lines), where=part.load > 0) ** 2
+        )
         thermal = (neuron.sigma_noise / self.quantum) ** 2
         slope, intercept = self.correction.slope[p], self.correction.intercept[p]
         shift = 2 ** sum(point.phase_bits[n + 1 :])

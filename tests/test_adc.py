@@ -15,11 +15,10 @@ from spikeram.adc import ADC, bent, break_points, normal_quantiles
 def counted_by_hand(u, plus, minus, most):
     """Return the signed count of whole decrements until the comparator flips."""
     positive = u > 0
-    for n in range(1, most + 2):
+    n = 0
+    while (u > 0) == positive and n <= most:
         u += -plus if positive else minus
-        if (u > 0) != positive:
-            break
-    n = min(n, most + 1)
+        n += 1
     return n if positive else -n
 
 

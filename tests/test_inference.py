@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import networks
 import numpy as np
 import pytest
 
@@ -14,6 +13,8 @@ from spikeram.models import chips
 from spikeram.network import SpikingNetwork
 from spikeram.product import LineErrors, OperatingPoint
 from spikeram.programming import program
+
+import networks
 
 FINE = ADC(bits=10, conversion="binary_search")
 ONE_PHASE = OperatingPoint(phases=1)
@@ -45,9 +46,7 @@ def relative_error(run, network, x):
 def test_an_ideal_chip_computes_what_the_trained_network_does(kind, limit):
     network, x = converted(kind)
     chip = ideal(network)
-    settings = operating_points(
-        chip, x, input_bits=7, activation_bits=7, adc=FINE, point=ONE_PHASE
-    )
+    settings = operating_points(chip, x, input_bits=7, activation_bits=7, adc=FINE, point=ONE_PHASE)
     assert relative_error(infer(chip, x, settings), network, x) < limit
 
 
@@ -68,25 +67,19 @@ def test_a_matrix_over_several_cores_computes_the_same():
 def test_several_pairs_for_each_weight_compute_the_same():
     network, x = converted()
     chip = ideal(network, pairs_per_weight=3)
-    settings = operating_points(
-        chip, x, input_bits=7, activation_bits=7, adc=FINE, point=ONE_PHASE
-    )
+    settings = operating_points(chip, x, input_bits=7, activation_bits=7, adc=FINE, point=ONE_PHASE)
     assert relative_error(infer(chip, x, settings), network, x) < 0.02
 
 
 def test_the_formula_is_the_slope_of_an_ideal_chip():
     network, x = converted()
     chip = ideal(network)
-    settings = operating_points(
-        chip, x, input_bits=7, activation_bits=7, adc=FINE, point=ONE_PHASE
-    )
+    settings = operating_points(chip, x, input_bits=7, activation_bits=7, adc=FINE, point=ONE_PHASE)
     measured = calibrate(chip, x, settings)
     for before, after in zip(settings, measured):
         np.testing.assert_allclose(after.correction.slope, before.correction.slope, rtol=0.01)
         # In decrements, of which the converter has 512 on either side.
-        np.testing.assert_allclose(
-            after.correction.intercept, before.correction.intercept, atol=3
-        )
+        np.testing.assert_allclose(after.correction.intercept, before.correction.intercept, atol=3)
 
 
 def test_outputs_of_training_activations_fill_the_converter_and_stay_off_the_rails():
@@ -138,9 +131,7 @@ def test_calibration_takes_back_most_of_what_programming_and_offsets_did():
 def test_biases_that_no_code_meets_are_made_up_digitally():
     network, x = converted()
     chip = ideal(network)
-    settings = operating_points(
-        chip, x, input_bits=3, activation_bits=3, adc=FINE, point=ONE_PHASE
-    )
+    settings = operating_points(chip, x, input_bits=3, activation_bits=3, adc=FINE, point=ONE_PHASE)
     assert any(abs(one.bias_share - 1) > 0.01 for one in settings)
     silent = infer(chip, np.zeros((1, 6)), settings)
     exact = network.preactivations(np.zeros((1, 6)))[0]
@@ -171,7 +162,9 @@ def test_counts_are_those_of_the_operating_points_and_codes():
     assert run["input_pulses"].values[:, 0].tolist() == pulses
     # Between one decrement and all of them, in every conversion.
     limits = np.array([42 * 2 * 16, 4 * 32, 32])
-    assert np.all((run["adc_steps"] >= run["products"] * run["phases"]) & (run["adc_steps"] <= limits))
+    assert np.all(
+        (run["adc_steps"] >= run["products"] * run["phases"]) & (run["adc_steps"] <= limits)
+    )
 
 
 def test_results_do_not_depend_on_batches(monkeypatch):

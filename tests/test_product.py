@@ -47,7 +47,6 @@ def differences(crossbar):
 
 def product_by_hand(array, codes):
     """Return what each part reads, of shape (part, sample, line), in Python integers."""
-    point = array.point
     g, quantum = array.crossbar.conductance.tolist(), array.quantum
     rows, columns = len(g[0]), len(g[0][0])
     if array.crossbar.direction == "forward":
@@ -68,7 +67,6 @@ def product_by_hand(array, codes):
             found.append([line_by_hand(array, cells, row[first : first + len(cells)], quantum)
                           for cells in lines])  # fmt: skip
         readings.append(found)
-    del point
     return np.array(readings)
 
 
@@ -138,9 +136,7 @@ def test_kernels_do_cycle_by_cycle_what_the_chip_does_to_the_bit(seed, data):
     array = Product(crossbar=crossbar, point=point)
     by_hand = product_by_hand(array, codes)
     signs = np.array([1, -1] if crossbar.direction == "backward" else [1] * len(by_hand))
-    expected = np.sum(
-        signs[:, None, None] * by_hand / array.correction.slope[:, None], axis=0
-    )
+    expected = np.sum(signs[:, None, None] * by_hand / array.correction.slope[:, None], axis=0)
     cycles = array.by_cycles(codes)
     # Readings are equal; their values are rounded to float32 before they are added.
     limit = 1e-6 * np.abs(expected).max() * len(by_hand)
@@ -236,7 +232,9 @@ def read_in_noise(crossbar, codes, point, sigma, rng, trials):
     for bit in range(point.magnitude_bits):
         pulse = np.sign(codes) * ((np.abs(codes) >> bit) & 1)
         for _ in range(point.pulse_multiplier * 2**bit):
-            g = crossbar.conductance + sigma * rng.normal(size=(trials, *crossbar.conductance.shape))
+            g = crossbar.conductance + sigma * rng.normal(
+                size=(trials, *crossbar.conductance.shape)
+            )
             settled = np.einsum("i,tij->tj", pulse, g[:, 0] - g[:, 1]) / g.sum(axis=(1, 2))
             thermal = rng.normal(size=settled.shape) * crossbar.neuron.sigma_noise
             found += crossbar.neuron.gain * point.v_read * settled + thermal
@@ -263,7 +261,10 @@ def test_noise_at_the_output_has_the_variance_of_noise_in_every_cell_and_cycle(e
     array = Product(crossbar=crossbar, point=point, errors=errors, seed=0)
     step = 0.004 * neuron.gain
     many = np.repeat(codes, trials, axis=0)
-    for readings in (array.readings(many)[0], array.by_cycles(many).values * array.correction.slope):
+    for readings in (
+        array.readings(many)[0],
+        array.by_cycles(many).values * array.correction.slope,
+    ):
         found = readings.std(axis=0) * step
         assert np.all(found > 3 * step)
         # Four standard errors, twice, and 2 % for what noise does to the denominator.
@@ -456,8 +457,8 @@ def test_products_that_cannot_be_are_refused():
     with pytest.raises(ValueError, match="expects intercepts of 0"):
         Product(crossbar=crossbar, point=bent, correction=Correction(
             slope=np.ones((1, 6)), intercept=np.ones((1, 6))))  # fmt: skip
+    coins = OperatingPoint(adc=ADC(activation="stochastic"))
     with pytest.raises(ValueError, match="expects kicks, but SamplingNeuron.v_lfsr is 0.0 V"):
-        coins = OperatingPoint(adc=ADC(activation="stochastic"))
         Product(crossbar=crossbar, point=coins, seed=0)
     with pytest.raises(ValueError, match=r"correction of shape \(1, 6\)"):
         Product(crossbar=crossbar, point=point, correction=uncalibrated(crossbar.T, point))

@@ -59,7 +59,7 @@ def normal(word, quantile):
 
 @numba.njit(nogil=True, cache=True)
 def fill_words(key, c1, c2, c3, words):
-    """Write random words into `words` (4, block): line ``w * block + n`` takes word w of counter n."""
+    """Write random words into `words` (4, block): line ``w * block + n`` has word w of counter n."""
     for n in range(words.shape[1]):
         x0, x1, x2, x3 = philox(key, n, c1, c2, c3)
         words[0, n] = x0
