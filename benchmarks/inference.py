@@ -1,4 +1,4 @@
-"""Accuracy of networks in inference mode: trained, quantised, on chips with and without calibration.
+"""Accuracy of networks in inference mode: trained, quantised, on chips, on calibrated chips.
 
 The demo's digits, and the convolutional network on MNIST of `mnist_training.py` where its data
 are there (cached in ./benchmark-cache). Quantised is a chip of ideal cells: what bits alone cost.

@@ -1,7 +1,7 @@
 """Matrix products of inference mode per second: 8-bit codes in, 8-bit readings out, with noise.
 
-One 256 x 256 array (256 pairs of cells by 256 columns) with read noise of every cell in every cycle
-and kT/C noise, beside numpy's float32 product of the same shape, blocks of calls in turn, so that all
+One array of 256 x 256 weights (256 pairs of cells by 256 columns) with read noise of every cell in
+every cycle and kT/C noise, beside numpy's float32 product of the same shape, blocks of calls in turn, so that all
 see the same machine. Of the blocks the fastest counts, in time of the processor, on one thread.
 Peers that are not installed are named so.
 

@@ -670,10 +670,11 @@ class Product:
             else:
                 total = np.empty(x.shape[0])
                 strange = check_codes(codes, least, most, total)
-                batch_kernel(
-                    codes @ many, total, self._key, first_sample, phase.constants, settings,
-                    self._quantile, self._table, values, statistics,
-                )  # fmt: skip
+                if not strange:
+                    batch_kernel(
+                        codes @ many, total, self._key, first_sample, phase.constants, settings,
+                        self._quantile, self._table, values, statistics,
+                    )  # fmt: skip
             if strange:
                 raise self._strange(strange)
 

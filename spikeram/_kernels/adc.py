@@ -59,7 +59,7 @@ def normal(word, quantile):
 
 @numba.njit(nogil=True, cache=True)
 def fill_words(key, c1, c2, c3, words):
-    """Write random words into `words` (4, block): line ``w * block + n`` has word w of counter n."""
+    """Write random words of lines: line ``w * block + n`` has word w of counter n, words[w, n]."""
     for n in range(words.shape[1]):
         x0, x1, x2, x3 = philox(key, n, c1, c2, c3)
         words[0, n] = x0
@@ -304,9 +304,10 @@ def count_few(
     charge = np.empty(out.shape, np.int32)
     total = np.empty(out.shape[0])
     strange = multiply(codes, weight, least, most, charge, total)
-    count_batch(
-        charge, total, key, first_sample, constants, settings, quantile, table, out, statistics
-    )
+    if strange == 0:
+        count_batch(
+            charge, total, key, first_sample, constants, settings, quantile, table, out, statistics
+        )
     return strange
 
 
@@ -319,9 +320,10 @@ def search_few(
     charge = np.empty(out.shape, np.int32)
     total = np.empty(out.shape[0])
     strange = multiply(codes, weight, least, most, charge, total)
-    search_batch(
-        charge, total, key, first_sample, constants, settings, quantile, table, out, statistics
-    )
+    if strange == 0:
+        search_batch(
+            charge, total, key, first_sample, constants, settings, quantile, table, out, statistics
+        )
     return strange
 
 
@@ -334,9 +336,10 @@ def flip_few(
     charge = np.empty(out.shape, np.int32)
     total = np.empty(out.shape[0])
     strange = multiply(codes, weight, least, most, charge, total)
-    flip_batch(
-        charge, total, key, first_sample, constants, settings, quantile, table, out, statistics
-    )
+    if strange == 0:
+        flip_batch(
+            charge, total, key, first_sample, constants, settings, quantile, table, out, statistics
+        )
     return strange
 
 
