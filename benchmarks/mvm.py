@@ -1,9 +1,9 @@
 """Matrix products of inference mode per second: 8-bit codes in, 8-bit readings out, with noise.
 
 One array of 256 x 256 weights (256 pairs of cells by 256 columns) with read noise of every cell in
-every cycle and kT/C noise, beside numpy's float32 product of the same shape, blocks of calls in turn, so that all
-see the same machine. Of the blocks the fastest counts, in time of the processor, on one thread.
-Peers that are not installed are named so.
+every cycle and kT/C noise, beside numpy's float32 product of the same shape: blocks of calls in
+turn, so that all see the same machine. Of the blocks the fastest counts, in time of the processor,
+on one thread. Peers that are not installed are named so.
 
     OMP_NUM_THREADS=1 python benchmarks/mvm.py --output mvm.json
 """

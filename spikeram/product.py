@@ -71,8 +71,8 @@ from spikeram.units import Siemens, Volt, as_si
 MOST_MAGNITUDE_BITS = 7
 """Magnitude bits of an 8-bit input, which the chip takes at most."""
 
-ONE_PHASE_BITS = 3
-"""Most magnitude bits that go in one phase by default: those of a 4-bit input."""
+ONE_PHASE_BITS = 4
+"""Most bits of an input that goes in one phase by default."""
 
 EXACT = 2**24 - 1
 """Largest integer up to which float32 holds every integer."""
@@ -100,7 +100,7 @@ class OperatingPoint:
     pulse_multiplier : int
         Pulses for each unit of an input, 1 to 255.
     phases : {1, 2}, optional
-        Phases of a conversion; by default 2 above 3 magnitude bits.
+        Phases of a conversion; by default 2 above 4 input bits.
     adc : ADC
         The converter. In two phases each resolves one bit less, which is what the chip's measured
         latencies say.
@@ -140,7 +140,7 @@ class OperatingPoint:
                 f"unsigned input of {self.input_bits} bits. Use 7 bits."
             )
         if self.phases is None:
-            object.__setattr__(self, "phases", 2 if m > ONE_PHASE_BITS else 1)
+            object.__setattr__(self, "phases", 2 if self.input_bits > ONE_PHASE_BITS else 1)
         if self.phases not in (1, 2):
             raise ValueError(f"OperatingPoint.phases expects 1 or 2, got {self.phases!r}.")
         if self.phases == 2:

@@ -93,8 +93,7 @@ def test_outputs_of_training_activations_fill_the_converter_and_stay_off_the_rai
     drive = inference._drive(network, 0, x.astype(np.float32))
     product = inference._product(chip, 0, settings[0], None, None)
     readings = product.readings(inference._codes(chip.layers[0], settings[0], drive))
-    # The high phase is shifted by half of four magnitude bits.
-    assert np.quantile(np.abs(readings), 0.999) > 0.8 * 4 * settings[0].point.phase_adc.most
+    assert np.quantile(np.abs(readings), 0.9995) > 0.9 * settings[0].point.adc.most
 
 
 def test_weak_charge_takes_more_pulses_and_strong_charge_a_lower_read_voltage():
@@ -145,15 +144,15 @@ def test_biases_that_no_code_meets_are_made_up_digitally():
 def test_counts_are_those_of_the_operating_points_and_codes():
     network, x = converted("convolutional")
     chip = ideal(network)
-    settings = operating_points(chip, x, input_bits=4, activation_bits=3, adc=ADC(bits=6))
+    settings = operating_points(chip, x, input_bits=5, activation_bits=3, adc=ADC(bits=6))
     run = infer(chip, x[:5], settings)
     assert run["products"].values.tolist() == [42, 4, 1]
-    assert run["bit_planes"].values.tolist() == [4, 3, 3]
+    assert run["bit_planes"].values.tolist() == [5, 3, 3]
     assert run["phases"].values.tolist() == [2, 1, 1]
-    cycles = [one.point.pulse_multiplier * n for one, n in zip(settings, (3 + 3, 7, 7))]
+    cycles = [one.point.pulse_multiplier * n for one, n in zip(settings, (3 + 7, 7, 7))]
     assert run["integrate_cycles"].values.tolist() == cycles
     rows = [2 * layer.crossbar.shape[0] for layer in chip.layers]
-    toggles = [2 * n * p * r for n, p, r in zip((42, 4, 1), (4, 3, 3), rows)]
+    toggles = [2 * n * p * r for n, p, r in zip((42, 4, 1), (5, 3, 3), rows)]
     assert run["word_line_toggles"].values.tolist() == toggles
     assert run["conversions"].values.tolist() == [42 * 2 * 4, 4 * 3, 3]
     drive = inference._drive(network, 0, x[:5].astype(np.float32))
