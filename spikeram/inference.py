@@ -49,7 +49,7 @@ from spikeram.product import (
     phases_of,
 )
 from spikeram.seeds import Purpose, Seed, generator
-from spikeram.units import Quantity, as_si
+from spikeram.units import Quantity, Volt, as_si
 
 Array = NDArray[np.float32]
 
@@ -58,6 +58,9 @@ HEADROOM = 0.8
 
 FILL = 0.999
 """Quantile of the charge of the calibration inputs that fills the converter."""
+
+FULL = 0.9
+"""Share of the converter's range that it fills: cells err to either side."""
 
 MOST_PULSES = 255
 """Largest content of the chip's counter of pulses of one bit plane."""
@@ -172,7 +175,8 @@ def calibrate(
     """Return settings with slope and intercept of each column measured on training inputs.
 
     Layer by layer, each with the activations that really arrive from those before it, against what
-    the trained network computes there.
+    the trained network computes there. Before that the read voltage of each part is chosen anew,
+    so that the charge of the cells as they are fills the converter.
 
     Parameters
     ----------
@@ -197,10 +201,10 @@ def calibrate(
         drive = _drive(network, n, arriving)
         some = slice(None, None, -(-drive.shape[0] // OBSERVATIONS))
         wanted = _partial_sums(chip, n, _drive(network, n, next(trained)[1])[some])
-        product = _product(chip, n, settings[n], errors, seed)
-        readings = product.readings(_codes(chip.layers[n], settings[n], drive[some]))
-        correction = fitted(readings, wanted, settings[n].correction)
-        found.append(replace(settings[n], correction=correction))
+        codes = _codes(chip.layers[n], settings[n], drive[some])
+        swept = _swept(settings[n], chip.layers[n].crossbar, codes, chip.chip.v_read)
+        readings = _product(chip, n, swept, errors, seed).readings(codes)
+        found.append(replace(swept, correction=fitted(readings, wanted, swept.correction)))
         again = _product(chip, n, found[n], errors, seed)
         return _by_neuron(layer, again(_codes(chip.layers[n], found[n], drive)))
 
@@ -564,8 +568,8 @@ def filling(
 ) -> OperatingPoint:
     """Return the operating point at which charge fills the converter.
 
-    The pulse multiplier brings the charge of the first part, which is the tallest, to the range
-    of the decrement voltage of `point`, or to 80 % of the rails; the read voltage of each part,
+    The pulse multiplier brings the charge of the first part, which is the tallest, to 90 % of the
+    range of the decrement voltage of `point`, or to 80 % of the rails; the read voltage of each part,
     that of `point` at most, takes off what is too much. Where 255 pulses of a plane are not enough,
     the decrement voltage becomes smaller.
 
@@ -579,7 +583,7 @@ def filling(
         For its capacitances and rails.
     """
     adc, (v_most, *_) = point.phase_adc, point.reads(1)
-    full = adc.most * neuron.gain * adc.mean_decrement
+    full = FULL * adc.most * neuron.gain * adc.mean_decrement
     wanted = min(full, HEADROOM * neuron.v_rail)
     one = neuron.gain * point.pulses / point.pulse_multiplier
     most = max(1, MOST_PULSES // 2 ** (max(point.phase_bits) - 1))
@@ -594,6 +598,24 @@ def filling(
         pulse_multiplier=multiplier,
         v_read=tuple(reads),
         adc=replace(point.adc, v_decrement=(plus, minus)),
+    )
+
+
+def _swept(
+    settings: LayerSettings, crossbar: Crossbar, codes: Array, v_most: Volt
+) -> LayerSettings:
+    """Return settings whose read voltages fill the converter on cells as they are."""
+    point, adc, gain = settings.point, settings.point.phase_adc, crossbar.neuron.gain
+    settled = np.array(largest_settled(crossbar, codes, point))
+    full = min(FULL * adc.most * gain * adc.mean_decrement, HEADROOM * crossbar.neuron.v_rail)
+    charge = gain * point.pulses * settled
+    reads = np.minimum(v_most, full / np.where(charge > 0, charge, full / v_most))
+    ratio = (reads / point.reads(len(reads)))[:, np.newaxis]
+    old = settings.correction
+    return replace(
+        settings,
+        point=replace(point, v_read=tuple(reads.tolist())),
+        correction=Correction(slope=ratio * old.slope, intercept=ratio * old.intercept),
     )
 
 

@@ -93,7 +93,7 @@ def test_outputs_of_training_activations_fill_the_converter_and_stay_off_the_rai
     drive = inference._drive(network, 0, x.astype(np.float32))
     product = inference._product(chip, 0, settings[0], None, None)
     readings = product.readings(inference._codes(chip.layers[0], settings[0], drive))
-    assert np.quantile(np.abs(readings), 0.9995) > 0.9 * settings[0].point.adc.most
+    assert np.quantile(np.abs(readings), 0.9995) > 0.8 * settings[0].point.adc.most
 
 
 def test_weak_charge_takes_more_pulses_and_strong_charge_a_lower_read_voltage():
@@ -101,8 +101,8 @@ def test_weak_charge_takes_more_pulses_and_strong_charge_a_lower_read_voltage():
     point = OperatingPoint(adc=ADC(bits=6))
     weak = inference.filling(point, (0.5,), neuron)
     strong = inference.filling(point, (50.0,), neuron)
-    full = 32 * 0.08
-    assert weak.pulse_multiplier == 11
+    full = 0.9 * 32 * 0.08
+    assert weak.pulse_multiplier == 10
     assert strong.pulse_multiplier == 1
     for chosen, settled in ((weak, 0.5), (strong, 50.0)):
         assert chosen.pulse_multiplier * chosen.v_read * settled == pytest.approx(full)
@@ -125,6 +125,19 @@ def test_calibration_takes_back_most_of_what_programming_and_offsets_did():
         for s in (settings, calibrated)
     )
     assert after < 0.6 * before
+
+
+def test_calibration_chooses_read_voltages_at_which_few_readings_are_out_of_range():
+    network, x = converted("convolutional")
+    chip = program(network, delay="1 day", seed=3)
+    settings = operating_points(chip, x, adc=ADC(bits=6))
+    calibrated = calibrate(chip, x, settings)
+    stuck = [
+        infer(chip, x, one)["stuck"].sum("trial") / infer(chip, x, one)["conversions"] / len(x)
+        for one in (settings, calibrated)
+    ]
+    assert float(stuck[0].max()) > 0.01
+    assert float(stuck[1].max()) < 0.005
 
 
 def test_biases_that_no_code_meets_are_made_up_digitally():
