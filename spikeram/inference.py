@@ -569,9 +569,9 @@ def filling(
     """Return the operating point at which charge fills the converter.
 
     The pulse multiplier brings the charge of the first part, which is the tallest, to 90 % of the
-    range of the decrement voltage of `point`, or to 80 % of the rails; the read voltage of each part,
-    that of `point` at most, takes off what is too much. Where 255 pulses of a plane are not enough,
-    the decrement voltage becomes smaller.
+    range of the decrement voltage of `point`, or to 80 % of the rails; the read voltage of each
+    part, that of `point` at most, takes off what is too much. Where 255 pulses of a plane are not
+    enough, the decrement voltage becomes smaller.
 
     Parameters
     ----------

@@ -47,7 +47,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -62,17 +62,12 @@ from spikeram._kernels.adc import (
     search_batch,
     search_few,
 )
-from spikeram.adc import ADC, check_count, normal_quantiles
+from spikeram.adc import check_count, normal_quantiles
 from spikeram.arrays import frozen
 from spikeram.crossbar import Crossbar
+from spikeram.operating_point import OperatingPoint as OperatingPoint, phases_of as phases_of
 from spikeram.seeds import Purpose, Seed, key
 from spikeram.units import Siemens, Volt, as_si
-
-MOST_MAGNITUDE_BITS = 7
-"""Magnitude bits of an 8-bit input, which the chip takes at most."""
-
-ONE_PHASE_BITS = 4
-"""Most bits of an input that goes in one phase by default."""
 
 EXACT = 2**24 - 1
 """Largest integer up to which float32 holds every integer."""
@@ -81,148 +76,6 @@ FEW_SAMPLES = 8
 """Samples up to which rows are added without calling a matrix product."""
 
 _LARGEST_WEIGHT = 2**15 - 1
-
-
-@dataclass(frozen=True, kw_only=True)
-class OperatingPoint:
-    """How the inputs of a product are driven and its outputs converted.
-
-    Parameters
-    ----------
-    input_bits : int
-        Bits of an input, 1 to 8, at most 7 of them magnitude.
-    signed : bool
-        Whether one of them is a sign.
-    encoding : {"ternary", "bipolar"}
-        One pulse for each plane, or two of which every row takes part; see the module.
-    v_read : Volt or tuple of Volt
-        Read voltage, for all parts of a product or for each [V].
-    pulse_multiplier : int
-        Pulses for each unit of an input, 1 to 255.
-    phases : {1, 2}, optional
-        Phases of a conversion; by default 2 above 4 input bits.
-    adc : ADC
-        The converter. In two phases each resolves one bit less, which is what the chip's measured
-        latencies say.
-
-    Examples
-    --------
-    >>> point = OperatingPoint(input_bits=8, adc=ADC(bits=8, conversion="binary_search"))
-    >>> point.phase_bits, point.integrate_cycles, point.largest_code
-    ((3, 4), 22, 127)
-    """
-
-    input_bits: int = 4
-    signed: bool = True
-    encoding: Literal["ternary", "bipolar"] = "ternary"
-    v_read: Volt | tuple[Volt, ...] = 0.5
-    pulse_multiplier: int = 1
-    phases: Literal[1, 2] | None = None
-    adc: ADC = field(default_factory=ADC)
-
-    def __post_init__(self) -> None:
-        check_count("OperatingPoint.input_bits", self.input_bits, 1, 8)
-        check_count("OperatingPoint.pulse_multiplier", self.pulse_multiplier, 1, 255)
-        given = self.v_read
-        each = tuple(given) if isinstance(given, (tuple, list)) else (given,)
-        volts = tuple(as_si(v, "V", "OperatingPoint.v_read") for v in each)
-        if not volts or not all(0 < v < math.inf for v in volts):
-            raise ValueError(f"OperatingPoint.v_read expects voltages > 0, got {volts} V.")
-        object.__setattr__(self, "v_read", volts if len(volts) > 1 else volts[0])
-        if self.encoding not in ("ternary", "bipolar"):
-            raise ValueError(
-                f"OperatingPoint.encoding expects 'ternary' or 'bipolar', got {self.encoding!r}."
-            )
-        m = self.magnitude_bits
-        if m > MOST_MAGNITUDE_BITS:
-            raise ValueError(
-                f"OperatingPoint takes at most {MOST_MAGNITUDE_BITS} magnitude bits, got {m} of an "
-                f"unsigned input of {self.input_bits} bits. Use 7 bits."
-            )
-        if self.phases is None:
-            object.__setattr__(self, "phases", 2 if self.input_bits > ONE_PHASE_BITS else 1)
-        if self.phases not in (1, 2):
-            raise ValueError(f"OperatingPoint.phases expects 1 or 2, got {self.phases!r}.")
-        if self.phases == 2:
-            if m < 2 or self.adc.bits < 4:
-                raise ValueError(
-                    "OperatingPoint.phases=2 expects at least 2 magnitude bits to share out and "
-                    f"4 output bits, got {m} and {self.adc.bits}."
-                )
-            if self.adc.activation != "none":
-                raise ValueError(
-                    f"OperatingPoint: the readings of two phases are added before any activation, "
-                    f"got {self.adc.activation!r} in the converter. Use phases=1."
-                )
-
-    @property
-    def magnitude_bits(self) -> int:
-        """Bits of the magnitude of an input."""
-        return max(1, self.input_bits - 1) if self.signed else self.input_bits
-
-    def reads(self, n_parts: int) -> tuple[Volt, ...]:
-        """Return the read voltage of each of so many parts [V]."""
-        each = self.v_read if isinstance(self.v_read, tuple) else (self.v_read,) * n_parts
-        if len(each) != n_parts:
-            raise ValueError(
-                f"OperatingPoint.v_read expects one voltage, or one for each of {n_parts} parts, "
-                f"got {len(each)}."
-            )
-        return each
-
-    @property
-    def largest_code(self) -> int:
-        """The largest input."""
-        return int(2**self.magnitude_bits - 1)
-
-    @property
-    def least_code(self) -> int:
-        """The smallest input."""
-        return -self.largest_code if self.signed else 0
-
-    @property
-    def phase_bits(self) -> tuple[int, ...]:
-        """Magnitude bits of each phase, high bits first."""
-        m = self.magnitude_bits
-        return (m // 2, m - m // 2) if self.phases == 2 else (m,)
-
-    @property
-    def phase_adc(self) -> ADC:
-        """The converter of one phase."""
-        return replace(self.adc, bits=self.adc.bits - 1) if self.phases == 2 else self.adc
-
-    @property
-    def pulses(self) -> int:
-        """Sample-and-integrate cycles of one unit of an input."""
-        return self.pulse_multiplier * (2 if self.encoding == "bipolar" else 1)
-
-    @property
-    def bit_planes(self) -> int:
-        """Planes of input pulses of one product, over all phases."""
-        return self.magnitude_bits * (2 if self.encoding == "bipolar" else 1)
-
-    @property
-    def integrate_cycles(self) -> int:
-        """Sample-and-integrate cycles of one product, over all phases."""
-        units: int = sum(2**bits - 1 for bits in self.phase_bits)
-        return self.pulses * units
-
-    def codes(self, values: ArrayLike, full_scale: float) -> NDArray[np.float32]:
-        """Return values as input codes, rounded and held within the range.
-
-        Parameters
-        ----------
-        values : array_like
-            Values; of signed inputs of one bit only the sign counts.
-        full_scale : float
-            What the largest code stands for.
-        """
-        x = np.asarray(values, dtype=np.float32)
-        if self.signed and self.input_bits == 1:
-            return np.where(x >= 0, np.float32(1), np.float32(-1))
-        scaled: NDArray[np.float32] = np.rint(x * np.float32(self.largest_code / full_scale))
-        np.clip(scaled, self.least_code, self.largest_code, out=scaled)
-        return scaled
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -750,6 +603,19 @@ class Product:
             for p in range(len(self._parts))
         ]
 
+    def _decrement(self, sample: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return what decrements take from positive and from negative charge [quanta]."""
+        plus, minus = self.point.phase_adc.decrements
+        volts = np.stack([plus - sample, minus + sample])
+        decrement: NDArray[np.float64] = np.rint(volts * (self.crossbar.neuron.gain / self.quantum))
+        if not np.all(decrement >= 1):
+            worst = sample[np.argmin(decrement.min(axis=0))]
+            raise ValueError(
+                f"Product: an offset of {worst:.3g} V eats up the decrements of {plus:g} and "
+                f"{minus:g} V: the line would never flip. Use larger decrements."
+            )
+        return decrement
+
     def _phase(self, p: int, n: int) -> _Phase:
         point, part = self.point, self._parts[p]
         neuron, adc = self.crossbar.neuron, point.phase_adc
@@ -759,14 +625,7 @@ class Product:
             for value in (self.errors.sample, self.errors.comparator)
         )
         quanta = neuron.gain / self.quantum
-        plus, minus = adc.decrements
-        decrement = np.rint(np.stack([plus - sample, minus + sample]) * quanta)
-        if not np.all(decrement >= 1):
-            raise ValueError(
-                f"Product: an offset of {sample[np.argmin(decrement.min(axis=0))]:.3g} V eats up "
-                f"the decrements of {plus:g} and {minus:g} V: the line would never flip. Use "
-                "larger decrements."
-            )
+        decrement = self._decrement(sample)
         cycles = point.pulses * (2 ** point.phase_bits[n] - 1)
         offset = np.rint(sample * quanta)
         read = self.errors.sigma_read * self._reads[p] * quanta
@@ -826,15 +685,6 @@ def _unchanged(correction: Correction) -> Correction:
 def _share(part: NDArray[np.float64], load: NDArray[np.float64]) -> NDArray[np.float64]:
     # A line without any conductance stays at the reference.
     return np.divide(part, load, out=np.zeros(part.shape), where=load > 0)
-
-
-def phases_of(x: NDArray[np.float32], point: OperatingPoint) -> list[NDArray[np.float32]]:
-    """Return the codes of each phase, high bits first."""
-    if point.phases == 1:
-        return [x if x.flags.c_contiguous else np.ascontiguousarray(x)]
-    low = np.float32(2 ** point.phase_bits[1])
-    high = np.trunc(x / low)
-    return [high, x - high * low]
 
 
 def _pulses(codes: NDArray[np.float32], bits: int, point: OperatingPoint) -> NDArray[np.float32]:

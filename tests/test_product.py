@@ -321,7 +321,7 @@ def test_both_directions_of_one_programmed_array_stay_within_the_noise_budget():
         power = np.mean(np.sum(codes**2, axis=1)) * sigma**2
         power += np.mean(np.sum(1 / (12 * array.correction.slope**2), axis=0))
         power += 2 * 0.4e-6**2 * np.mean(np.sum(np.abs(codes), axis=1))
-        assert np.sqrt(np.mean(error**2)) == pytest.approx(math.sqrt(power), rel=0.15)
+        assert np.sqrt(np.mean(error**2)) == pytest.approx(math.sqrt(power), rel=0.05)
 
 
 # Wan et al. found "about 10 %"; the self-check of the formulas gives 8.9 % for such weights.
