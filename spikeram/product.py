@@ -357,10 +357,10 @@ class Product:
         n_samples = x.shape[0]
         values = np.zeros((n_samples, self._n_lines), np.float32)
         if n_samples <= FEW_SAMPLES and self._single is not None and visit == 0:
-            kernel, weight, least, most, *rest = self._single
+            kernel, weight, least, most, own_key, *rest = self._single
             # Nobody reads these statistics, so that all calls share one array.
             strange = kernel(
-                x, weight, least, most, self._key, first_sample, *rest, values, self._unread
+                x, weight, least, most, own_key, first_sample, *rest, values, self._unread
             )
             if strange:
                 raise self._strange(strange)
@@ -466,7 +466,7 @@ class Product:
         return np.stack(found)
 
     def _checked(self, codes: ArrayLike) -> NDArray[np.float32]:
-        x = np.asarray(codes, np.float32, order="C")
+        x = np.ascontiguousarray(codes, np.float32)
         if x.ndim != 2 or x.shape[1] != self._n_inputs:
             raise ValueError(
                 f"Product expects codes of shape (sample, {self._n_inputs}), got {x.shape}."
@@ -538,7 +538,7 @@ class Product:
             return None
         phase = self._phases[0][0]
         arrays = phase.constants, phase.settings, self._quantile, self._table
-        return self._kernels[1], self._weights[0][0], *phase.codes, *arrays
+        return self._kernels[1], self._weights[0][0], *phase.codes, self._key, *arrays
 
     @cached_property
     def _unread(self) -> NDArray[np.int64]:

@@ -131,7 +131,7 @@ def test_kernels_do_cycle_by_cycle_what_the_chip_does_to_the_bit(seed, data):
         neuron=SamplingNeuron(v_rail=data.draw(st.sampled_from([0.06, 0.9])), threshold=0.01),
     )
     crossbar = crossbar.T if data.draw(st.booleans()) else crossbar
-    n_samples = data.draw(st.sampled_from([2, 6]))
+    n_samples = data.draw(st.sampled_from([2, 9]))
     codes = random_codes(point, n_samples, crossbar.shape[0], seed)
     array = Product(crossbar=crossbar, point=point)
     by_hand = product_by_hand(array, codes)
