@@ -28,6 +28,8 @@ class Purpose(IntEnum):
     TRAINING = 8
     MISMATCH = 20
     SHUFFLE = 40
+    INFERENCE = 41
+    LINE_OFFSETS = 42
     LINE_FAULTS = 50
 
 
