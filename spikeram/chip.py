@@ -24,6 +24,7 @@ from spikeram.device import AbstractDevice
 from spikeram.energy import EnergyModel
 from spikeram.network import Layer, SpikingNetwork
 from spikeram.neuron import SamplingNeuron
+from spikeram.parasitics import Wires
 from spikeram.units import Second, Siemens, Volt, as_si
 from spikeram.write_verify import WriteVerify
 
@@ -58,6 +59,8 @@ class Chip:
         Pairs of cells that hold each weight, side by side and driven together.
     n_cores, rows, columns : int
         Cores, and the word lines and columns of each. A pair of cells takes two rows.
+    wires : Wires or None
+        Resistances of lines, drivers and transistors; None for ideal ones.
     """
 
     name: str
@@ -74,6 +77,7 @@ class Chip:
     n_cores: int = 48
     rows: int = 256
     columns: int = 256
+    wires: Wires | None = None
 
     def __post_init__(self) -> None:
         for name, unit in (("g_min", "S"), ("g_max", "S"), ("v_read", "V")):

@@ -188,6 +188,8 @@ def _program_layer(
             neuron=replace(chip.neuron, spikes=layer.spikes),
             v_read=chip.v_read,
             pairs_per_core=chip.pairs,
+            columns_per_core=chip.columns,
+            wires=chip.wires,
         ),
         target=target,
         written=written.programmed,
