@@ -23,7 +23,7 @@ from scipy.optimize import brentq
 from spikeram.crossbar import Crossbar, conductance_from_weight
 from spikeram.models import wires as presets
 from spikeram.parasitics import Wires, line_solver, transfer
-from spikeram.rail import SupplyRail, settle_together
+from spikeram.supply import SupplyRail, settle_together
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 from nodal import sensed

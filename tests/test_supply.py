@@ -7,7 +7,7 @@ import pytest
 
 from spikeram.crossbar import Crossbar, conductance_from_weight
 from spikeram.parasitics import Wires, interleaved
-from spikeram.rail import SupplyRail, settle_together
+from spikeram.supply import SupplyRail, settle_together
 
 from nodal import Circuit, array_circuit
 
