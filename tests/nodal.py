@@ -97,6 +97,8 @@ def array_circuit(conductance, wires, direction, *, active=None, circuit=None, t
         else (("terminal", wires.r_sense), ("driver", wires.r_driver))
     )
     for i in range(n_rows):
+        if direction == "forward" and active is not None and not active[i]:
+            continue
         for j in range(n_columns - 1):
             circuit.resistor(("row", i, j, tag), ("row", i, j + 1, tag), wires.r_row)
         circuit.resistor((rows_end[0], i, tag), ("row", i, 0, tag), rows_end[1])

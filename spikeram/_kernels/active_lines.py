@@ -33,7 +33,7 @@ def _weighted_dot_of_difference(cell, a, b, c):
     return total
 
 
-@numba.njit(nogil=True, cache=True)
+@numba.njit(nogil=True, cache=True, fastmath={"contract"})
 def _advance(u, r, alpha, p, w):
     for j in range(u.size):
         u[j] += alpha * p[j]
@@ -41,11 +41,23 @@ def _advance(u, r, alpha, p, w):
 
 
 @numba.njit(nogil=True, cache=True)
+def _copy_scaled(scale, a, out):
+    for j in range(out.size):
+        out[j] = scale * a[j]
+
+
+@numba.njit(nogil=True, cache=True)
+def _take_smaller(a, out):
+    for j in range(out.size):
+        if a[j] < out[j]:
+            out[j] = a[j]
+
+
+@numba.njit(nogil=True, cache=True)
 def _least_reach(reach):
-    least = reach[0].copy()
-    for i in range(1, reach.shape[0]):
-        for j in range(least.size):
-            least[j] = min(least[j], reach[i, j])
+    least = np.ones(reach.shape[1])
+    for i in range(reach.shape[0]):
+        _take_smaller(reach[i], least)
     return least
 
 
@@ -58,7 +70,7 @@ def _within(residual, least, limit):
     return True
 
 
-@numba.njit(nogil=True, cache=True)
+@numba.njit(nogil=True, cache=True, fastmath={"contract"})
 def _scale_and_add(scale, a, b):
     for j in range(a.size):
         a[j] = scale * a[j] + b[j]
@@ -102,7 +114,7 @@ def solve_lines(cell, t, reach, volts, wires, gap, tolerance, max_sweeps, work, 
         out[:] = 0.0
         return 0
     for i in range(k):
-        u[i] = volts[i] * reach[i]
+        _copy_scaled(volts[i], reach[i], u[i])
     sensed_pass(cell, ts, gap, last, u, c, v)
     scale = _read(v[k - 1], c[k - 1], last[1], floating, total, out)
     driven_pass(cell, t, wires[0], wires[1], v, c, r)
@@ -114,8 +126,9 @@ def solve_lines(cell, t, reach, volts, wires, gap, tolerance, max_sweeps, work, 
     # for currents, at most the sum of cell times |e_u|, with r.
     error = q if floating else r
     least = _least_reach(reach)
-    p[:] = 0.0
-    qp[:] = 0.0
+    for i in range(k):
+        _copy_scaled(0.0, u[i], p[i])
+        _copy_scaled(0.0, u[i], qp[i])
     beta = 0.0
     for sweep in range(1, max_sweeps + 1):
         if rho <= 0.0 or _within(error, least, tolerance * scale):
@@ -166,9 +179,9 @@ def settle_active(array, volts, active, wires, r_sensed, accuracy, out, current)
             if active[s, i]:
                 place[k] = i
                 drive[k] = volts[s, i]
-                cells[0, k] = cell[i]
-                cells[1, k] = t[i]
-                cells[2, k] = reach[i]
+                _copy_scaled(1.0, cell[i], cells[0, k])
+                _copy_scaled(1.0, t[i], cells[1, k])
+                _copy_scaled(1.0, reach[i], cells[2, k])
                 k += 1
         current[s] = 0.0
         if k == 0:

@@ -76,7 +76,7 @@ def driven_factors(cell, r_line, r_driver, t, reach, load):
             reach[i, j] = volt
 
 
-@numba.njit(nogil=True, cache=True)
+@numba.njit(nogil=True, cache=True, fastmath={"contract"})
 def _four_lines(cell, t, r_line, r_driver, v, c, u):
     # A pass is a chain of dependent operations; four of them side by side hide its latency.
     cell0, cell1, cell2, cell3 = cell
@@ -160,7 +160,7 @@ def sensed_factors(cell, gap, r_terminal, t, last):
             last[0, j] = 1.0 / y[j] if y[j] > 0.0 else 0.0
 
 
-@numba.njit(nogil=True, cache=True)
+@numba.njit(nogil=True, cache=True, fastmath={"contract"})
 def _factor_line(cell, gap, y, t):
     for j in range(y.size):
         whole = y[j] + cell[j]
@@ -185,13 +185,13 @@ def sensed_pass(cell, t, gap, last, u, c, v):
         _step_back(t[i], gap[i], c[i], v[i + 1], v[i])
 
 
-@numba.njit(nogil=True, cache=True)
+@numba.njit(nogil=True, cache=True, fastmath={"contract"})
 def _add_line(cell, u, t, before, c):
     for j in range(c.size):
         c[j] = cell[j] * u[j] + t[j] * before[j]
 
 
-@numba.njit(nogil=True, cache=True)
+@numba.njit(nogil=True, cache=True, fastmath={"contract"})
 def _step_back(t, gap, c, after, v):
     for j in range(v.size):
         v[j] = t[j] * (after[j] + gap * c[j])
