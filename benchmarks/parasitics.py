@@ -12,6 +12,7 @@ from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -61,12 +62,12 @@ def exact_maps(size: int, oracle: int) -> Table:
     for name, wires in (("assumed", presets.assumed()), ("thin", presets.thin())):
         for direction in ("forward", "backward"):
             for termination in ("floating", "virtual_ground"):
-                ends = {"direction": direction, "termination": termination}
+                ends: dict[str, Any] = {"direction": direction, "termination": termination}
                 seconds = least_cpu(partial(transfer, cells, wires, **ends), 2)
                 volts = np.random.default_rng(1).normal(size=oracle)
                 expected = sensed(small, wires, volts, **ends)
-                found = volts @ transfer(small, wires, **ends)
-                ideal = volts @ transfer(small, Wires(), **ends)
+                found: Floats = volts @ transfer(small, wires, **ends)
+                ideal: Floats = volts @ transfer(small, Wires(), **ends)
                 table.add_row(
                     name,
                     direction,
@@ -188,7 +189,7 @@ def sagging() -> Table:
 
 
 def peers(size: int) -> Table:
-    table = Table(title=f"Others, one vector of {size} x {size}, 1 ohm from cell to cell")
+    table = Table(title=f"One vector of {size} x {size} cells, 1 ohm from cell to cell, currents")
     for heading in ("package", "CPU [s]", "agrees to"):
         table.add_column(heading, justify="left" if heading == "package" else "right")
     wires = Wires(r_row=1.0, r_column=1.0, r_driver=1.0, r_sense=1.0)
@@ -208,9 +209,6 @@ def peers(size: int) -> Table:
 
         agreement = error(volts @ passed, compute())
         table.add_row("badcrossbar", f"{least_cpu(compute, 2):.2f}", f"{agreement:.0e}")
-    for name in ("simulator",):
-        if find_spec(name) is None:
-            table.add_row("CrossSim", "not installed", "")
     return table
 
 
@@ -220,8 +218,11 @@ def peers(size: int) -> Table:
 def main(size: int, oracle: int) -> None:
     """Measure and print the tables of docs/parasitics.md."""
     console = Console(width=110)
-    for table in (exact_maps(size, oracle), products(size), gated(size), sagging(), peers(size)):
-        console.print(table)
+    console.print(exact_maps(size, oracle))
+    console.print(products(size))
+    console.print(gated(size))
+    console.print(sagging())
+    console.print(peers(size))
 
 
 if __name__ == "__main__":

@@ -129,15 +129,16 @@ def conductance_map(layer: ProgrammedLayer, *, title: str = "") -> Figure:
 
 
 def wire_loss(crossbar: Crossbar, *, title: str = "") -> Figure:
-    """Return what wires take from each cell's part in its line, for a crossbar of one core.
+    """Return what wires change about each cell's part in its line, for a crossbar of one core.
 
     A cell's part is the voltage that its driver alone brings on the floating line, with ideal
-    wires its share of the line's conductance.
+    wires its share of the line's conductance. Changes are in percent of the mean part, which is
+    one over the number of driven lines.
     """
     g = interleaved(crossbar.conductance)
     whole = transfer(g, crossbar.wires or Wires(), direction=crossbar.direction)
     ideal = transfer(g, Wires(), direction=crossbar.direction)
-    change = 100 * (np.divide(whole, ideal, out=np.ones_like(ideal), where=ideal > 0) - 1)
+    change = 100 * (whole - ideal) * len(ideal)
     if crossbar.direction == "backward":
         change = change.T
     figure, axes = _figure(6.0, 4.6)
@@ -148,7 +149,7 @@ def wire_loss(crossbar: Crossbar, *, title: str = "") -> Figure:
     axes.set_xlabel("column (rows are driven and sensed at column 0)")
     axes.set_ylabel("row (columns are sensed and driven at the last)")
     axes.set_title(title or f"{crossbar.direction}: change by wires", loc="left")
-    figure.colorbar(image, ax=axes, label="change of a cell's part [%]")
+    figure.colorbar(image, ax=axes, label="change of a cell's part [% of the mean]")
     return figure
 
 
