@@ -95,17 +95,18 @@ def _largest_sum(cell):
 
 
 @numba.njit(nogil=True, cache=True)
-def solve_lines(cell, t, reach, volts, wires, gap, tolerance, max_sweeps, work, out):
+def solve_lines(cell, t, reach, volts, wires, gap, tolerance, max_sweeps, work, near, out):
     """Solve one circuit of k driven lines; return sweeps taken, or -1 where they did not suffice.
 
     cell, t, reach (k, node) as `driven_factors` writes them; volts (k,) [V]; wires (3,) [ohm]:
-    along driven lines, of drivers, of terminals (inf: floating); gap (k,) [ohm]; work (9, k, node)
-    scratch, of which work[0] returns the driven lines' voltages; out (node,): voltages [V], or
-    currents [A]. Stops once no voltage of a sensed line can be further off than tolerance times
-    the largest output.
+    along driven lines, of drivers, of terminals (inf: floating); gap (k,) [ohm]; work (8, k, node)
+    and near (k,) scratch, of which work[1] returns the sensed lines' voltages; out (node,):
+    voltages [V], or currents [A]. Stops once no voltage of a sensed line can be further off than
+    tolerance times the largest output.
     """
     k = cell.shape[0]
-    u, c, v, r, q, p, qp, w, ts = work
+    u, v, r, q, p, qp, w, ts = work
+    end = np.empty(cell.shape[1])
     last = np.empty((2, cell.shape[1]))
     sensed_factors(cell, gap, wires[2], ts, last)
     floating = wires[2] == np.inf
@@ -115,10 +116,10 @@ def solve_lines(cell, t, reach, volts, wires, gap, tolerance, max_sweeps, work, 
         return 0
     for i in range(k):
         _copy_scaled(volts[i], reach[i], u[i])
-    sensed_pass(cell, ts, gap, last, u, c, v)
-    scale = _read(v[k - 1], c[k - 1], last[1], floating, total, out)
-    driven_pass(cell, t, wires[0], wires[1], v, c, r)
-    sensed_pass(cell, ts, gap, last, r, c, q)
+    sensed_pass(cell, ts, gap, last, u, end, v)
+    scale = _read(v[k - 1], end, last[1], floating, total, out)
+    driven_pass(cell, t, wires[0], wires[1], v, near, r)
+    sensed_pass(cell, ts, gap, last, r, end, q)
     rho = _weighted_dot(cell, r, q)
     # Errors e_u of u and e_v of v obey (I - P Q) e_u = r and (I - Q P) e_v = q; both inverses are
     # >= 0 everywhere, and all row sums of a column at least its least reach. So
@@ -132,18 +133,18 @@ def solve_lines(cell, t, reach, volts, wires, gap, tolerance, max_sweeps, work, 
     beta = 0.0
     for sweep in range(1, max_sweeps + 1):
         if rho <= 0.0 or _within(error, least, tolerance * scale):
-            sensed_pass(cell, ts, gap, last, u, c, v)
-            scale = _read(v[k - 1], c[k - 1], last[1], floating, total, out)
+            sensed_pass(cell, ts, gap, last, u, end, v)
+            scale = _read(v[k - 1], end, last[1], floating, total, out)
             if rho <= 0.0 or _within(error, least, tolerance * scale):
                 return sweep
         for i in range(k):
             _scale_and_add(beta, p[i], r[i])
             _scale_and_add(beta, qp[i], q[i])
-        driven_pass(cell, t, wires[0], wires[1], qp, c, w)
+        driven_pass(cell, t, wires[0], wires[1], qp, near, w)
         alpha = rho / _weighted_dot_of_difference(cell, qp, p, w)
         for i in range(k):
             _advance(u[i], r[i], alpha, p[i], w[i])
-        sensed_pass(cell, ts, gap, last, r, c, q)
+        sensed_pass(cell, ts, gap, last, r, end, q)
         rho_next = _weighted_dot(cell, r, q)
         beta = rho_next / rho
         rho = rho_next
@@ -167,7 +168,8 @@ def settle_active(array, volts, active, wires, r_sensed, accuracy, out, current)
     for s in range(volts.shape[0]):
         most = max(most, active[s].sum())
     cells = np.empty((3, most, n_outputs))
-    work = np.empty((9, most, n_outputs))
+    work = np.empty((8, most, n_outputs))
+    near = np.empty(most)
     place = np.empty(most, np.int64)
     gap = np.empty(most)
     drive = np.empty(most)
@@ -201,11 +203,12 @@ def settle_active(array, volts, active, wires, r_sensed, accuracy, out, current)
             tolerance,
             max_sweeps,
             here,
+            near[:k],
             out[s],
         )
         failed += sweeps < 0
-        driven_pass(cells[0, :k], cells[1, :k], wires[0], wires[1], here[2], here[1], here[7])
+        driven_pass(cells[0, :k], cells[1, :k], wires[0], wires[1], here[1], near[:k], here[6])
         for a in range(k):
             i = place[a]
-            current[s, i] = t[i, 0] * (load[i] * drive[a] - here[1, a, 0])
+            current[s, i] = t[i, 0] * (load[i] * drive[a] - near[a])
     return failed

@@ -77,12 +77,11 @@ def driven_factors(cell, r_line, r_driver, t, reach, load):
 
 
 @numba.njit(nogil=True, cache=True, fastmath={"contract"})
-def _four_lines(cell, t, r_line, r_driver, v, c, u):
+def _four_lines(cell, t, r_line, r_driver, v, u):
     # A pass is a chain of dependent operations; four of them side by side hide its latency.
     cell0, cell1, cell2, cell3 = cell
     t0, t1, t2, t3 = t
     v0, v1, v2, v3 = v
-    c0, c1, c2, c3 = c
     u0, u1, u2, u3 = u
     i0 = i1 = i2 = i3 = 0.0
     for j in range(cell0.size - 1, 0, -1):
@@ -90,49 +89,54 @@ def _four_lines(cell, t, r_line, r_driver, v, c, u):
         i1 += cell1[j] * v1[j]
         i2 += cell2[j] * v2[j]
         i3 += cell3[j] * v3[j]
-        c0[j] = i0
-        c1[j] = i1
-        c2[j] = i2
-        c3[j] = i3
+        u0[j] = i0
+        u1[j] = i1
+        u2[j] = i2
+        u3[j] = i3
         i0 *= t0[j]
         i1 *= t1[j]
         i2 *= t2[j]
         i3 *= t3[j]
-    c0[0] = i0 + cell0[0] * v0[0]
-    c1[0] = i1 + cell1[0] * v1[0]
-    c2[0] = i2 + cell2[0] * v2[0]
-    c3[0] = i3 + cell3[0] * v3[0]
+    i0 += cell0[0] * v0[0]
+    u0[0] = i0
+    i1 += cell1[0] * v1[0]
+    u1[0] = i1
+    i2 += cell2[0] * v2[0]
+    u2[0] = i2
+    i3 += cell3[0] * v3[0]
+    u3[0] = i3
     w0 = w1 = w2 = w3 = 0.0
     r = r_driver
     for j in range(cell0.size):
-        w0 = t0[j] * (w0 + r * c0[j])
-        w1 = t1[j] * (w1 + r * c1[j])
-        w2 = t2[j] * (w2 + r * c2[j])
-        w3 = t3[j] * (w3 + r * c3[j])
+        w0 = t0[j] * (w0 + r * u0[j])
+        w1 = t1[j] * (w1 + r * u1[j])
+        w2 = t2[j] * (w2 + r * u2[j])
+        w3 = t3[j] * (w3 + r * u3[j])
         u0[j] = w0
         u1[j] = w1
         u2[j] = w2
         u3[j] = w3
         r = r_line
+    return i0, i1, i2, i3
 
 
 @numba.njit(nogil=True, cache=True)
-def driven_pass(cell, t, r_line, r_driver, v, c, u):
+def driven_pass(cell, t, r_line, r_driver, v, near, u):
     """Write the voltages `u` of driven lines for voltages `v` on the other side, drivers at 0 V.
 
-    All of shape (line, node); c is the short-circuit current of a node and all behind it [A].
+    All of shape (line, node), u first taking the short-circuit current of a node and all behind
+    it; near (line,) [A] keeps that of each line at its first node.
     """
     end = cell.shape[0] - 1
     for i in range(0, end + 1, 4):
         # The last line stands in for lines that are not there.
         a, b, d = min(i + 1, end), min(i + 2, end), min(i + 3, end)
-        _four_lines(
+        near[i], near[a], near[b], near[d] = _four_lines(
             (cell[i], cell[a], cell[b], cell[d]),
             (t[i], t[a], t[b], t[d]),
             r_line,
             r_driver,
             (v[i], v[a], v[b], v[d]),
-            (c[i], c[a], c[b], c[d]),
             (u[i], u[a], u[b], u[d]),
         )
 
@@ -169,20 +173,27 @@ def _factor_line(cell, gap, y, t):
 
 
 @numba.njit(nogil=True, cache=True)
-def sensed_pass(cell, t, gap, last, u, c, v):
+def sensed_pass(cell, t, gap, last, u, end, v):
     """Write the voltages `v` of sensed lines for voltages `u` on the other side.
 
-    All of shape (line, node); c is the short-circuit current of a node and all before it [A].
+    All of shape (line, node), v first taking the short-circuit current of a node and all before
+    it; end (node,) [A] keeps that at the last line.
     """
-    k, n = cell.shape
-    for j in range(n):
-        c[0, j] = cell[0, j] * u[0, j]
+    k = cell.shape[0]
+    _first_line(cell[0], u[0], v[0])
     for i in range(1, k):
-        _add_line(cell[i], u[i], t[i - 1], c[i - 1], c[i])
-    for j in range(n):
-        v[k - 1, j] = last[0, j] * c[k - 1, j]
+        _add_line(cell[i], u[i], t[i - 1], v[i - 1], v[i])
+    for j in range(end.size):
+        end[j] = v[k - 1, j]
+        v[k - 1, j] = last[0, j] * end[j]
     for i in range(k - 2, -1, -1):
-        _step_back(t[i], gap[i], c[i], v[i + 1], v[i])
+        _step_back(t[i], gap[i], v[i + 1], v[i])
+
+
+@numba.njit(nogil=True, cache=True)
+def _first_line(cell, u, c):
+    for j in range(c.size):
+        c[j] = cell[j] * u[j]
 
 
 @numba.njit(nogil=True, cache=True, fastmath={"contract"})
@@ -192,6 +203,6 @@ def _add_line(cell, u, t, before, c):
 
 
 @numba.njit(nogil=True, cache=True, fastmath={"contract"})
-def _step_back(t, gap, c, after, v):
+def _step_back(t, gap, after, v):
     for j in range(v.size):
-        v[j] = t[j] * (after[j] + gap * c[j])
+        v[j] = t[j] * (after[j] + gap * v[j])
