@@ -21,9 +21,14 @@ from rich.console import Console
 from rich.table import Table
 from scipy.optimize import brentq
 
+from spikeram import demo
+from spikeram.conversion import convert, recalibrate
 from spikeram.crossbar import Crossbar, conductance_from_weight
-from spikeram.models import wires as presets
+from spikeram.models import chips, wires as presets
 from spikeram.parasitics import Wires, line_solver, transfer
+from spikeram.programming import program
+from spikeram.simulation import simulate
+from spikeram.statistics import accuracy
 from spikeram.supply import SupplyRail, settle_together
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
@@ -188,6 +193,29 @@ def sagging() -> Table:
     return table
 
 
+def accuracies(n_chips: int = 3) -> Table:
+    table = Table(title="Accuracy [%] of the demo's network, T = 32, a day after programming")
+    for heading in ("wires", "as programmed", "recalibrated"):
+        table.add_column(heading, justify="left" if heading == "wires" else "right")
+    data = demo.digits()
+    network = convert(demo.train(data, seed=0), data.x_train, steps=32)
+    assumed = presets.assumed()
+    for name, wires in (
+        ("none", None),
+        ("thin", presets.thin()),
+        ("assumed", assumed),
+        ("assumed, 1 kohm drivers", replace(assumed, r_driver=1000.0)),
+    ):
+        found = []
+        for index in range(n_chips):
+            chip = program(network, chip=replace(chips.neurram(), wires=wires), seed=0, index=index)
+            again = recalibrate(chip, data.x_train[:300])
+            runs = [simulate(each, data.x_test, record="counts") for each in (chip, again)]
+            found.append([100 * float(accuracy(run, data.y_test)[-1]) for run in runs])
+        table.add_row(name, *(f"{x:.2f}" for x in np.mean(found, axis=0)))
+    return table
+
+
 def peers(size: int) -> Table:
     table = Table(title=f"One vector of {size} x {size} cells, 1 ohm from cell to cell, currents")
     for heading in ("package", "CPU [s]", "agrees to"):
@@ -222,6 +250,7 @@ def main(size: int, oracle: int) -> None:
     console.print(products(size))
     console.print(gated(size))
     console.print(sagging())
+    console.print(accuracies())
     console.print(peers(size))
 
 
