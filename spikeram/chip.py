@@ -221,8 +221,10 @@ class ProgrammedChip:
     @property
     def provenance(self) -> dict[str, object]:
         """What a recording says about what was run, with the energies of the chip's parts."""
+        wires = {} if self.chip.wires is None else {"wires_ohm": asdict(self.chip.wires)}
         return {
             **self.network.provenance,
+            **wires,
             "chip": self.chip.name,
             "chip_seed": self.seed,
             "chip_index": self.index,

@@ -205,8 +205,8 @@ def test_cores_side_by_side_are_as_one_where_wires_are_ideal():
     np.testing.assert_allclose(cut.T.settled, whole.T.settled, rtol=1e-12, atol=1e-16)
 
 
-def test_a_programmed_chip_runs_on_the_weights_that_its_wires_leave(networks_of_two_layers):
-    network, x = networks_of_two_layers
+def test_a_programmed_chip_runs_on_the_weights_that_its_wires_leave(small_network):
+    network, x = small_network
     ideal = program(network, chip=chips.neurram(), seed=0)
     wires = Wires(r_row=5.0, r_column=5.0, r_driver=1000.0)
     wired = program(network, chip=replace(chips.neurram(), wires=wires), seed=0)
@@ -217,8 +217,16 @@ def test_a_programmed_chip_runs_on_the_weights_that_its_wires_leave(networks_of_
     assert simulate(wired, x).sizes["trial"] == len(x)
 
 
+def test_a_recording_says_what_wires_the_chip_had(small_network):
+    network, _ = small_network
+    wires = Wires(r_row=5.0)
+    wired = program(network, chip=replace(chips.neurram(), wires=wires), seed=0)
+    assert wired.provenance["wires_ohm"]["r_row"] == 5.0
+    assert "wires_ohm" not in program(network, chip="neurram", seed=0).provenance
+
+
 @pytest.fixture
-def networks_of_two_layers():
+def small_network():
     from spikeram.conversion import TrainedNetwork, convert
 
     rng = np.random.default_rng(0)
