@@ -35,6 +35,7 @@ from spikeram.energy import EnergyModel
 from spikeram.faults import Faults, LayerFaults
 from spikeram.network import Layer, SpikingNetwork
 from spikeram.neuron import SamplingNeuron
+from spikeram.parasitics import Wires
 from spikeram.placement import BadLines, Mapping, Stack
 from spikeram.read_noise import ReadNoise, read_noise
 from spikeram.seeds import Seed
@@ -78,6 +79,8 @@ class Chip:
         Lines and neurons that do not work.
     temperature : Kelvin
         Temperature at which the chip is kept after programming [K].
+    wires : Wires or None
+        Resistances of lines, drivers and transistors; None for ideal ones.
     """
 
     name: str
@@ -97,6 +100,7 @@ class Chip:
     analog: AnalogTerms = field(default_factory=AnalogTerms)
     faults: Faults = field(default_factory=Faults)
     temperature: Kelvin = ROOM
+    wires: Wires | None = None
 
     def __post_init__(self) -> None:
         for name, unit in (("g_min", "S"), ("g_max", "S"), ("v_read", "V")):
@@ -416,8 +420,10 @@ class ProgrammedChip:
     @property
     def provenance(self) -> dict[str, object]:
         """What a recording says about what was run, with the energies of the chip's parts."""
+        wires = {} if self.chip.wires is None else {"wires_ohm": asdict(self.chip.wires)}
         return {
             **self.network.provenance,
+            **wires,
             "chip": self.chip.name,
             "chip_seed": str(self.seed),
             "chip_index": self.index,

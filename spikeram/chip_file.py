@@ -42,6 +42,8 @@ _CLASSES = {
     "Stack": "spikeram.placement",
     "AnalogTerms": "spikeram.analog",
     "ColumnErrors": "spikeram.analog",
+    "Wires": "spikeram.parasitics",
+    "SinhCell": "spikeram.parasitics",
     "Faults": "spikeram.faults",
     "LayerFaults": "spikeram.faults",
     "RRAMDevice": "spikeram.device",

@@ -10,6 +10,10 @@ and counts in the denominator. A floating column then settles at
 which is linear in the inputs, so that all that is static folds into effective weights. In the
 backward direction the columns are the inputs and each row settles on its own; the two rows of a
 pair are read differentially. Wan et al., Nature 608, 504 (2022), Fig. 3.
+
+Wires change the weights, not the linearity; a core's lines are its own (`spikeram.parasitics`). Two
+options do away with linearity, and with it with effective weights: rows that are disconnected
+without a spike, where sums run over the active rows alone, and cells that are not ohmic.
 """
 
 from __future__ import annotations
@@ -24,6 +28,15 @@ from numpy.typing import ArrayLike, NDArray
 from spikeram.arrays import frozen
 from spikeram.charge import ChargeLayer, charge_layer
 from spikeram.neuron import SamplingNeuron
+from spikeram.parasitics import (
+    LineSolver,
+    SinhCell,
+    Wires,
+    interleaved,
+    line_solver,
+    settle_cells,
+    transfer,
+)
 from spikeram.units import Quantity, Siemens, Volt, as_si
 
 
@@ -108,6 +121,15 @@ class Crossbar:
         partial sums are. None for one array of any height.
     direction : {"forward", "backward"}
         Which lines are inputs; `T` turns it round.
+    columns_per_core : int or None
+        Columns that one core holds, for its wires; a wider matrix is cut likewise.
+    wires : Wires or None
+        Resistances of lines, drivers and transistors; None for ideal ones.
+    silent : {"held", "disconnected"}
+        Whether rows without a spike are held at the reference, as on the published chip, or cut
+        off by their word lines, which only `settle` can do.
+    cell : SinhCell or None
+        Current over voltage of the cells, which only `settle` can do; None for ohmic cells.
 
     Attributes
     ----------
@@ -120,6 +142,10 @@ class Crossbar:
     v_read: Volt = 0.5
     pairs_per_core: int | None = None
     direction: Literal["forward", "backward"] = "forward"
+    columns_per_core: int | None = None
+    wires: Wires | None = None
+    silent: Literal["held", "disconnected"] = "held"
+    cell: SinhCell | None = None
 
     def __post_init__(self) -> None:
         g = frozen(self.conductance)
@@ -133,13 +159,28 @@ class Crossbar:
         v_read = as_si(self.v_read, "V", "Crossbar.v_read")
         if not v_read > 0:
             raise ValueError(f"Crossbar.v_read expects a voltage > 0, got {v_read} V.")
-        if self.pairs_per_core is not None and self.pairs_per_core < 1:
-            raise ValueError(
-                f"Crossbar.pairs_per_core expects a count >= 1 or None, got {self.pairs_per_core}."
-            )
+        for name in ("pairs_per_core", "columns_per_core"):
+            count = getattr(self, name)
+            if count is not None and count < 1:
+                raise ValueError(f"Crossbar.{name} expects a count >= 1 or None, got {count}.")
         if self.direction not in ("forward", "backward"):
             raise ValueError(
                 f"Crossbar.direction expects 'forward' or 'backward', got {self.direction!r}."
+            )
+        for name, kind in (("wires", Wires), ("cell", SinhCell)):
+            value = getattr(self, name)
+            if not isinstance(value, (kind, type(None))):
+                raise TypeError(
+                    f"Crossbar.{name} expects {kind.__name__} or None, got {type(value).__name__}."
+                )
+        if self.silent not in ("held", "disconnected"):
+            raise ValueError(
+                f"Crossbar.silent expects 'held' or 'disconnected', got {self.silent!r}."
+            )
+        if self.silent == "disconnected" and self.direction == "backward":
+            raise ValueError(
+                "Crossbar.silent 'disconnected' expects direction 'forward': word lines cut rows "
+                "off, and backward all rows are sensed. Use replace(crossbar, silent='held').T."
             )
         object.__setattr__(self, "conductance", g)
         object.__setattr__(self, "v_read", v_read)
@@ -210,12 +251,109 @@ class Crossbar:
         Segments of a tall matrix are weighted by their share of the column's conductance, so
         that the whole settles as one undivided column would.
         """
+        if not self.linear:
+            reason = "silent='disconnected'" if self.silent == "disconnected" else "a SinhCell"
+            raise ValueError(
+                f"A Crossbar with {reason} has no effective weights, which engines need: its "
+                "outputs are not linear in the spikes. Use Crossbar.settle, or replace(crossbar, "
+                "silent='held', cell=None)."
+            )
+        if self.wires is not None:
+            return self._settled_through_wires()
         total = self.line_conductance
         if self.direction == "forward":
             difference = self.conductance[0] - self.conductance[1]
             return _divide(difference, total.sum(axis=0)[np.newaxis, :])
         each = _divide(self.conductance, total[:, :, np.newaxis])
         return np.ascontiguousarray((each[0] - each[1]).T)
+
+    @property
+    def linear(self) -> bool:
+        """Whether outputs are a fixed linear map of the spikes."""
+        return self.silent == "held" and self.cell is None
+
+    @property
+    def _cores(self) -> list[tuple[slice, slice]]:
+        """The pairs of rows and the columns of each core."""
+        n = self.conductance.shape[2]
+        width = self.columns_per_core or n
+        columns = [slice(start, min(start + width, n)) for start in range(0, n, width)]
+        return [(rows, each) for rows in self.segments for each in columns]
+
+    def _shares(self, rows: slice, columns: slice) -> NDArray[np.float64]:
+        """Return a core's share in the conductance of each line that it senses."""
+        g = self.conductance
+        if self.direction == "forward":
+            part, whole = g[:, rows, columns].sum(axis=(0, 1)), g[:, :, columns].sum(axis=(0, 1))
+        else:
+            part, whole = g[:, rows, columns].sum(axis=2).T, g[:, rows].sum(axis=2).T
+        return _divide(part.ravel(), whole.ravel())
+
+    def _settled_through_wires(self) -> NDArray[np.float64]:
+        settled = np.zeros(self.shape)
+        for rows, columns in self._cores:
+            g = interleaved(self.conductance[:, rows, columns])
+            lines = transfer(g, self.wires or Wires(), direction=self.direction)
+            part = self.read_lines(lines * self._shares(rows, columns))
+            if self.direction == "forward":
+                settled[rows, columns] = part[0::2] - part[1::2]
+            else:
+                settled[columns, rows] += part
+        return settled
+
+    @cached_property
+    def _solvers(self) -> list[LineSolver]:
+        wires = self.wires or Wires()
+        return [
+            line_solver(interleaved(self.conductance[:, i, j]), wires, direction=self.direction)
+            for i, j in self._cores
+        ]
+
+    @property
+    def line_solver(self) -> LineSolver:
+        """The circuit of a crossbar that is one core of ohmic cells, for any choice of rows."""
+        if len(self._cores) > 1 or self.cell is not None:
+            raise ValueError(
+                f"Crossbar.line_solver expects one core of ohmic cells, got {len(self._cores)} "
+                f"cores and cell={self.cell!r}. Take each core's part of the conductances."
+            )
+        return self._solvers[0]
+
+    def lines_driven(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return values on the driven lines as they lie on the chip: + and - on a pair of rows."""
+        if self.direction == "backward":
+            return values
+        driven = np.repeat(values, 2, axis=-1)
+        driven[..., 1::2] *= -1.0
+        return driven
+
+    def read_lines(self, lines: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return outputs from the sensed lines as they lie on the chip: a pair's difference."""
+        if self.direction == "forward":
+            return lines
+        difference: NDArray[np.float64] = lines[..., 0::2] - lines[..., 1::2]
+        return difference
+
+    def _settle_one_by_one(self, volts: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the settled voltages of samples whose circuits differ."""
+        settled = np.zeros((len(volts), self.shape[1]))
+        for n, (rows, columns) in enumerate(self._cores):
+            inputs, outputs = (rows, columns) if self.direction == "forward" else (columns, rows)
+            v = self.lines_driven(volts[:, inputs])
+            active = v != 0 if self.silent == "disconnected" else np.ones(v.shape, np.bool_)
+            if self.cell is None:
+                lines, _ = self._solvers[n].settle(v, active)
+            else:
+                lines = settle_cells(
+                    interleaved(self.conductance[:, rows, columns]),
+                    self.cell,
+                    self.wires or Wires(),
+                    volts=v,
+                    active=active,
+                    direction=self.direction,
+                )
+            settled[:, outputs] += self.read_lines(lines * self._shares(rows, columns))
+        return settled
 
     @property
     def effective_weight(self) -> NDArray[np.float64]:
@@ -240,8 +378,12 @@ class Crossbar:
             raise ValueError(
                 f"Crossbar.settle expects spikes of shape (..., {self.shape[0]}), got {s.shape}."
             )
-        volts: NDArray[np.float64] = (s * self.v_read) @ self.settled
-        return volts
+        volts = s * self.v_read
+        if not self.linear:
+            flat = self._settle_one_by_one(volts.reshape(-1, self.shape[0]))
+            return flat.reshape(*s.shape[:-1], self.shape[1])
+        settled: NDArray[np.float64] = volts @ self.settled
+        return settled
 
     def charge(self, name: str = "crossbar") -> ChargeLayer:
         """Return this crossbar with its own neurons as a layer in charge quanta."""

@@ -13,6 +13,10 @@ class CapacityError(ValueError):
     """A network needs more cells, cores or charge range than there is."""
 
 
+class CircuitError(ArithmeticError):
+    """A circuit cannot be solved to the accuracy asked for."""
+
+
 class ConversionError(ValueError):
     """A trained model cannot become a spiking network."""
 

@@ -226,7 +226,12 @@ class Mapping:
 
     def height(self, layer: str) -> int:
         """Return the pairs of rows of a layer's segments, the last of which may be shorter."""
-        return max(part.pairs[1] - part.pairs[0] for part in self.parts[layer])
+        return self.segment(layer)[0]
+
+    def segment(self, layer: str) -> tuple[int, int]:
+        """Return the pairs of rows and the columns of a layer's parts; the last may be smaller."""
+        parts = self.parts[layer]
+        return max(p.pairs[1] - p.pairs[0] for p in parts), max(p.width for p in parts)
 
     def word_lines(self, part: Placement) -> NDArray[np.int64]:
         """Return the word lines of a part, of shape (2 * height,): G+ and G- of each pair."""

@@ -20,6 +20,8 @@ from numpy.typing import ArrayLike
 
 from spikeram import recording
 from spikeram.chip import ProgrammedLayer
+from spikeram.crossbar import Crossbar
+from spikeram.parasitics import Wires, interleaved, transfer
 from spikeram.placement import Mapping
 
 MICRO = 1e-6
@@ -126,6 +128,31 @@ def conductance_map(layer: ProgrammedLayer, *, title: str = "") -> Figure:
     if image is not None:
         figure.colorbar(image, ax=halves, label="conductance [uS]", extend="max")
     figure.suptitle(title)
+    return figure
+
+
+def wire_loss(crossbar: Crossbar, *, title: str = "") -> Figure:
+    """Return what wires change about each cell's part in its line, for a crossbar of one core.
+
+    A cell's part is the voltage that its driver alone brings on the floating line, with ideal
+    wires its share of the line's conductance. Changes are in percent of the mean part, which is
+    one over the number of driven lines.
+    """
+    g = interleaved(crossbar.conductance)
+    whole = transfer(g, crossbar.wires or Wires(), direction=crossbar.direction)
+    ideal = transfer(g, Wires(), direction=crossbar.direction)
+    change = 100 * (whole - ideal) * len(ideal)
+    if crossbar.direction == "backward":
+        change = change.T
+    figure, axes = _figure(6.0, 4.6)
+    most = max(float(np.abs(change).max()), 1e-9)
+    image = axes.imshow(
+        change, aspect="auto", interpolation="nearest", cmap="RdBu", vmin=-most, vmax=most
+    )
+    axes.set_xlabel("column (rows are driven and sensed at column 0)")
+    axes.set_ylabel("row (columns are sensed and driven at the last)")
+    axes.set_title(title or f"{crossbar.direction}: change by wires", loc="left")
+    figure.colorbar(image, ax=axes, label="change of a cell's part [% of the mean]")
     return figure
 
 

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 from spikeram.errors import UnitError
 
 Siemens: TypeAlias = float
+Ohm: TypeAlias = float
 Volt: TypeAlias = float
 Farad: TypeAlias = float
 Second: TypeAlias = float
@@ -21,6 +22,7 @@ Quantity: TypeAlias = Any
 # Exponents of (metre, kilogram, second, ampere, kelvin, mole, candela): Brian2's own order.
 _DIMENSIONS = {
     "S": (-2, -1, 3, 2, 0, 0, 0),
+    "ohm": (2, 1, -3, -2, 0, 0, 0),
     "V": (2, 1, -3, -1, 0, 0, 0),
     "F": (-2, -1, 4, 2, 0, 0, 0),
     "s": (0, 0, 1, 0, 0, 0, 0),
@@ -30,6 +32,7 @@ _DIMENSIONS = {
 }
 _NAMES = {
     "S": "conductance",
+    "ohm": "resistance",
     "V": "voltage",
     "F": "capacitance",
     "s": "time",
@@ -70,7 +73,7 @@ def as_si(value: Quantity, unit: str, name: str) -> float:
     ----------
     value : float, str or brian2.Quantity
         A plain number is taken to be in `unit` already.
-    unit : {"S", "V", "F", "s", "J", "K", "Hz"}
+    unit : {"S", "ohm", "V", "F", "s", "J", "K", "Hz"}
         The SI unit that is wanted.
     name : str
         What the value is, for the error message.
@@ -133,7 +136,7 @@ def _scale(symbol: str) -> tuple[float, str] | None:
         return _TIMES[symbol], "s"
     if symbol.removesuffix("s") in _TIMES and symbol != "s":
         return _TIMES[symbol.removesuffix("s")], "s"
-    for base in ("Hz", "S", "V", "F", "s", "J", "K"):
+    for base in ("Hz", "ohm", "S", "V", "F", "s", "J", "K"):
         if symbol.endswith(base) and symbol.removesuffix(base) in _PREFIXES:
             return _PREFIXES[symbol.removesuffix(base)], base
     return None

@@ -8,7 +8,9 @@ import pytest
 
 from spikeram import plot
 from spikeram.conversion import convert
+from spikeram.crossbar import Crossbar
 from spikeram.packing import map_footprints
+from spikeram.parasitics import Wires
 from spikeram.placement import Footprint, Stack
 from spikeram.programming import program
 from spikeram.report import Section, Table, write, write_report
@@ -46,6 +48,17 @@ def test_the_conductance_map_shows_what_is_read():
     np.testing.assert_allclose(
         figure.axes[0].images[0].get_array(), CHIP.layers[0].crossbar.conductance[0] * 1e6
     )
+
+
+@pytest.mark.parametrize("direction", ["forward", "backward"])
+def test_the_map_of_wires_shows_what_they_take_from_each_cell(direction):
+    crossbar = Crossbar(conductance=np.full((2, 3, 4), 4e-5), wires=Wires(r_driver=1e3))
+    figure = plot.wire_loss(crossbar if direction == "forward" else crossbar.T)
+    drawn(figure)
+    change = figure.axes[0].images[0].get_array()
+    assert change.shape == (6, 4)
+    # Equal cells and drivers: all lines float at the same mean as before.
+    np.testing.assert_allclose(change, 0.0, atol=1e-9)
 
 
 def test_the_histogram_counts_every_cell_in_its_range():

@@ -22,6 +22,8 @@ from spikeram.units import as_si
         ("-0.5", "V", -0.5),
         ("300 K", "K", 300.0),
         ("2 kHz", "Hz", 2000.0),
+        ("5 kohm", "ohm", 5000.0),
+        ("1.5 ohm", "ohm", 1.5),
     ],
 )
 def test_numbers_and_strings_become_si(value, unit, expected):
