@@ -13,6 +13,11 @@ which pairs were active P times in all,
     E_{\text{input}} = A P\,e_{\text{input}}, \\
     E_{\text{sample}} &= T B C\,e_{\text{sample}}, \qquad \text{likewise integrate, compare.}
 
+Bursts repeat cycles within a step: a crossbar whose inputs come in bursts of up to :math:`L`
+switches its word lines, samples and integrates L times, and one whose neurons fire them compares as
+often; each of a burst's pulses counts in P. The step of a crossbar lasts as long as its longer
+part, and steps of crossbars that work at once as long as the longest of them.
+
 Rows and columns that hold no weight cost nothing: their lines do not switch, their neurons are
 off. Word lines, input drivers and neurons of the core are counted; adding up the parts of a tall
 column, and moving spikes between cores, happens outside and is not.
@@ -131,7 +136,10 @@ def energy(ds: xr.Dataset, model: str | EnergyModel | None = None) -> xr.DataArr
     The energy of a sample is ``energy(ds).sum(["crossbar", "component"])``.
     """
     table = resolve(model, ds)
-    steps = int(ds.attrs["steps"]) * ds["positions"]
+    compared = int(ds.attrs["steps"]) * ds["positions"]
+    steps = compared
+    if "sample_cycles" in ds.variables:
+        steps, compared = steps * ds["sample_cycles"], steps * ds["compare_cycles"]
     across = np.ceil(ds["columns"] / table.core_columns)
     neurons = ds["columns"] * np.ceil(ds["rows"] / table.core_rows)
     every_sample = xr.ones_like(ds["active_rows"], dtype=np.float64)
@@ -140,7 +148,7 @@ def energy(ds: xr.Dataset, model: str | EnergyModel | None = None) -> xr.DataArr
         ds["active_rows"] * across * table.input_pulse,
         every_sample * (steps * neurons * table.sample),
         every_sample * (steps * neurons * table.integrate),
-        every_sample * (steps * neurons * table.compare),
+        every_sample * (compared * neurons * table.compare),
     ]
     joules = np.stack([part.transpose("trial", "crossbar").values for part in parts], axis=-1)
     return xr.DataArray(
@@ -170,16 +178,20 @@ def latency(ds: xr.Dataset, model: str | EnergyModel | None = None) -> xr.DataAr
     -------
     xarray.DataArray of dims (trial,)
         T + L - 1 steps for a longest path of L fully connected crossbars, or P T for P positions
-        in all, and one more for encoded inputs; the same for all samples.
+        in all, and one more for encoded inputs, each with the cycles of its bursts; the same for
+        all samples.
     """
     table = resolve(model, ds)
     steps, positions = int(ds.attrs["steps"]), ds["positions"].values
+    cycles = np.ones_like(positions)
+    if "sample_cycles" in ds.variables:
+        cycles = np.maximum(ds["sample_cycles"].values, ds["compare_cycles"].values)
     if positions.max() == 1:
         # The last window closes then; encoded inputs open the first one a step earlier.
-        total = round(ds.attrs["t_stop"] / ds.attrs["dt"])
+        total = round(ds.attrs["t_stop"] / ds.attrs["dt"]) * int(cycles.max())
     else:
         # Encoded input spikes take one step to reach the first crossbar.
-        total = steps * int(positions.sum()) + int(np.any(ds["layer"].values == INPUT))
+        total = steps * int(positions @ cycles) + int(np.any(ds["layer"].values == INPUT))
     return xr.DataArray(
         np.full(ds.sizes["trial"], total * table.step_time),
         dims=("trial",),

@@ -19,7 +19,9 @@ from numpy.typing import ArrayLike, NDArray
 
 import spikeram.accessor  # noqa: F401  # registers recording.spk
 from spikeram import recording, registry
+from spikeram._kernels.burst import burst_counts
 from spikeram._kernels.encoding import spike_counts
+from spikeram.burst import most_spikes
 from spikeram.charge import ChargeLayer
 from spikeram.clocked import (
     charge_of as charge_of,
@@ -299,6 +301,7 @@ def _active_rows(
     trains = dict(zip((layer.name for layer in wiring.layers), activity.spikes))
     if stimulus.spikes is not None:
         trains[INPUT] = stimulus.spikes
+    most = most_spikes(wiring)
     counts: dict[str, NDArray[np.int64]] = {}
     rows = []
     for node in nodes:
@@ -312,7 +315,8 @@ def _active_rows(
         for source, part in wiring.parts(node.name):
             if source != INPUT:
                 if source not in counts:
-                    counts[source] = spike_counts(trains[source])
+                    count = spike_counts if most[source] == 1 else burst_counts
+                    counts[source] = count(trains[source])
                 driven += counts[source] @ node.reuse[part]
         rows.append(driven)
     return np.stack(rows, axis=1)
