@@ -12,8 +12,8 @@ neuron), all in volts on the integration capacitor. A layer brings each of them,
 by rounding, as a whole number of quanta, a power of two in volts: float64 adds them exactly.
 
 Signed neurons keep their net count in ``net`` and compare with the thresholds of `spikeram.neuron`.
-Neurons with bursts compare several times already in *groups*, and say in ``burst_size`` how many spikes
-this step has, with their sign: one event stands for all of them.
+Neurons with bursts compare several times already in *groups*, and say in ``burst_size`` how many
+spikes this step has, with their sign: one event stands for all of them.
 A max pool is a group whose spikes are set in *after_thresholds*, once its source has fired, so that
 *synapses* sends them on in the same step. Where branches of unequal length meet, the synapses of
 the shorter one have a delay.
@@ -615,14 +615,17 @@ def _set_thresholds(group: NeuronGroup, layer: ChargeLayer, batch: int) -> None:
 
 
 _COMPARED = {
-    "unipolar": ("up = int(v >= theta)", "down = 0", "v -= up*theta"),
-    "ternary": ("up = int(v >= theta)", "down = int(v <= -theta)", "v -= (up - down)*theta"),
+    "unipolar": ("moved = int(v >= theta)", "v -= moved*theta"),
+    "ternary": ("moved = int(v >= theta) - int(v <= -theta)", "v -= moved*theta"),
     "signed": (
-        "up = int(v >= int(net >= 0)*theta + int(net < 0)*(low + theta_n))",
-        "down = int(v < int(net <= 0)*low)",
+        "upper = int(net >= 0)*theta + int(net < 0)*(low + theta_n)",
+        "lower = int(net <= 0)*low",
+        "up = int(v >= upper)",
+        "down = int(v < lower)",
         "v += down*(int(net > 0)*theta + int(net <= 0)*theta_n)"
         " - up*(int(net >= 0)*theta + int(net < 0)*theta_n)",
-        "net += up - down",
+        "moved = up - down",
+        "net += moved",
     ),
 }
 """One comparison of a neuron with bursts, and what it takes or gives."""
@@ -654,7 +657,7 @@ def _bursting_group(
         name=name,
         codeobj_class=code,
     )
-    once = "\n".join((*_COMPARED[layer.spikes], f"{NUMBER} += up - down"))
+    once = "\n".join((*_COMPARED[layer.spikes], f"{NUMBER} += moved"))
     statements = [_integration(layer), f"{NUMBER} = 0", *[once] * layer.burst]
     group.run_regularly("\n".join(statements), when="groups")
     _set_thresholds(group, layer, batch)

@@ -223,7 +223,7 @@ def running_stages(model: Model) -> list[Stage]:
     Raises
     ------
     ConversionError
-        If there is what NIR has no node for: leaks, max pools and signed neurons.
+        If there is what NIR has no node for: leaks, max pools, bursts and signed neurons.
     """
     layers = model.charge_layers()
     _check(model.network, [layer.name for layer in layers if layer.decay < 1])
@@ -239,6 +239,9 @@ def _check(network: SpikingNetwork, leaky: list[str] | None = None) -> None:
         f"neurons of {layer.name!r} take spikes back"
         for layer in network.layers
         if layer.spikes == "signed"
+    ]
+    problems += [
+        f"neurons of {layer.name!r} fire bursts" for layer in network.layers if layer.burst > 1
     ]
     problems += [
         f"neurons of {layer.name!r} fire below zero"
