@@ -3,8 +3,8 @@ r"""Thresholds from activations: the largest, a percentile, or least squares at 
 A neuron that integrates a constant drive :math:`a` for :math:`T` steps from half a threshold
 fires :math:`\mathrm{clip}(\lfloor aT/\theta + 1/2\rfloor, 0, T)` times. A small threshold clips
 large activations, a large one quantises small ones coarsely. With room for :math:`R` spikes in a
-step, where neurons burst, the count ends at :math:`R T` instead. All calibration data count at once,
-in any order: there is no running average.
+step, where neurons burst, the count ends at :math:`R T` instead. All calibration data count at
+once, in any order: there is no running average.
 """
 
 from __future__ import annotations
