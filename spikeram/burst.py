@@ -14,8 +14,9 @@ their count by up to L.
 A burst of n drives its row with n pulses, each sampled and moved onto the integration capacitors
 before they are compared: a crossbar that reads bursts takes :math:`L` sample-and-integrate cycles
 in each step, and one whose neurons fire them :math:`L` compare cycles. Every row is held in every
-cycle, so n pulses bring n times the charge of one. T steps with bursts of L last as long as L T
-plain ones.
+cycle, so n pulses bring n times the charge of one (clipped at the rails once, after the last of
+them). T steps with bursts of L take a crossbar as long as L T plain ones; filling a pipeline of
+layers, which each begin a step after the one before, takes L times as long.
 """
 
 from __future__ import annotations
