@@ -81,11 +81,18 @@ def measured(
 @click.argument("kind", type=click.Choice(["mlp", "cnn", "random"]))
 @click.option("--samples", type=click.IntRange(1, 10_000), default=10_000, show_default=True)
 @click.option("--calibration", type=click.IntRange(min=10), default=1000, show_default=True)
+@click.option("--methods", default=",".join(METHODS), help="Some of them.")
 @click.option("--steps", default="1,2,4,8", show_default=True)
 @click.option("--epochs", type=click.IntRange(min=1), default=6, show_default=True)
 @click.option("--output", type=click.Path(path_type=Path))
 def main(
-    kind: str, samples: int, calibration: int, steps: str, epochs: int, output: Path | None
+    kind: str,
+    samples: int,
+    calibration: int,
+    methods: str,
+    steps: str,
+    epochs: int,
+    output: Path | None,
 ) -> None:
     """Print a table of all methods and numbers of steps."""
     if kind == "random":
@@ -96,7 +103,7 @@ def main(
     ann = 100 * float(np.mean(network.predict(x) == y))
     table = Table("method", "T", "%", "spikes", "nJ", "us", title=f"{kind}, ANN {ann:.2f} %")
     rows = []
-    for method in METHODS:
+    for method in methods.split(","):
         for t in map(int, steps.split(",")):
             some = images("train")[:calibration]
             row = measured(network, x, y, calibration=some, method=method, steps=t)

@@ -122,7 +122,9 @@ def isi_histogram(ds: xr.Dataset, edges: ArrayLike | None = None) -> xr.DataArra
         Numbers of intervals, at the centres of the bins; `n` is their sum over all bins.
     """
     if edges is None:
-        bounds = (np.arange(max(int(ds.attrs["steps"]), 2)) + 0.5) * ds.attrs["dt"]
+        # Spikes of one burst are no time apart.
+        least = 0 if "compare_cycles" in ds.variables else 1
+        bounds = (np.arange(least, max(int(ds.attrs["steps"]), 2) + 1) - 0.5) * ds.attrs["dt"]
     else:
         bounds = np.asarray(edges, dtype=np.float64)
         if bounds.ndim != 1 or bounds.size < 2 or not np.all(np.diff(bounds) > 0):
@@ -162,7 +164,8 @@ def cv(ds: xr.Dataset) -> xr.DataArray:
     mean, variance = np.empty(n.size), np.empty(n.size)
     kernels.interval_moments(ds["t"].values, bounds, n, mean, variance)
     value = np.full(n.size, np.nan)
-    np.divide(np.sqrt(variance), mean, out=value, where=n >= 2)
+    # Where one burst is all that fired, the mean interval is zero.
+    np.divide(np.sqrt(variance), mean, out=value, where=(n >= 2) & (mean > 0))
     counts = ds["row_size"]
     variation = counts.copy(data=value.reshape(counts.shape))
     variation = variation.assign_coords(n=(counts.dims, n.reshape(counts.shape)))

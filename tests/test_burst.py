@@ -18,7 +18,7 @@ from spikeram.recording import load, offsets, raster, save, spike_times, validat
 from spikeram.simulation import charge_of, clocked, decode, simulate
 from spikeram.wiring import Wiring
 
-from networks import branching, inputs, random_graph, random_layer
+from networks import branching, inputs, random_graph, random_layer, single
 from reference import count_by_hand, run_by_hand
 
 
@@ -169,6 +169,15 @@ def test_all_spikes_of_a_burst_are_recorded_at_the_time_of_their_step(tmp_path):
     save(run, tmp_path / "run.nc")
     assert load(tmp_path / "run.nc").identical(run)
     assert [layer.burst for layer in layers] == [4, 4, 1]
+
+
+def test_spikes_of_a_burst_are_no_time_apart():
+    network = single(1.0, 0.0, 0.25, burst=4)
+    run = simulate(network, [[1.0]], steps=1)
+    assert spike_times(run, 0, 0).tolist() == [0.0] * 4
+    histogram = run.spk.isi_histogram()
+    assert (float(histogram["interval"][0]), int(histogram[0, 0])) == (0.0, 3)
+    assert np.isnan(run.spk.cv().values).all()
 
 
 def test_counts_alone_and_spikes_agree_on_bursts():
