@@ -46,7 +46,8 @@ def convert(
         Inputs like those that the network will see; some hundreds serve. No labels are needed.
     steps : int or None
         Number of steps T that thresholds and biases are chosen for. None, for any T, needs
-        a method that does not ask for one, such as ``percentile``.
+        a method that does not ask for one, such as ``percentile``. Where ``auto`` takes bursts
+        the network has fewer steps that last as long.
     method : str, optional
         One of `spikeram.conversion.methods`, or ``auto``. By default
         ``learned_reconstruction`` where the model was trained with clip-floor-shift activations
@@ -113,7 +114,7 @@ class LayerReport:
     threshold : float
         Median threshold, in the units of the activation.
     clipped : float
-        Share of activations above their threshold.
+        Share of activations above what a spike, or a whole burst, in every step stands for.
     error : float
         Expected error of rate coding at T, root mean square, as a share of the activations'.
     """
@@ -132,14 +133,14 @@ def report(network: SpikingNetwork, x: ArrayLike, *, steps: int | None = None) -
     rows = []
     for layer, z in zip(network.layers[:-1], network.preactivations(some)):
         activation = np.abs(layer.by_column(layer.activation(z)))
-        error = thresholds.expected_error(activation, layer.threshold, n_steps)
+        error = thresholds.expected_error(activation, layer.threshold, n_steps, layer.burst)
         power = float(np.mean(activation**2))
         rows.append(
             LayerReport(
                 name=layer.name,
                 neurons=layer.n_outputs,
                 threshold=float(np.median(layer.threshold)),
-                clipped=float(np.mean(activation > layer.threshold)),
+                clipped=float(np.mean(activation > layer.burst * layer.threshold)),
                 error=float(np.sqrt(np.mean(error) / power)) if power > 0 else 0.0,
             )
         )
@@ -161,7 +162,10 @@ def _measured(
     wanted = trained.forward(x[held])
     found = []
     for name in names:
-        network = convert(trained, x[~held], steps=steps, method=name)
+        own_steps = METHODS[name].steps_in(steps)
+        if own_steps == 0:
+            continue
+        network = convert(trained, x[~held], steps=own_steps, method=name)
         run = simulate(network, x[held], record="counts")
         output = run["output"].values[:, -1].reshape(wanted.shape)
         error = float(np.sqrt(np.mean((output - wanted) ** 2) / np.mean(wanted**2)))
@@ -174,9 +178,12 @@ def _measured(
         else f"{name} error {-error:.2%}"
         for agreement, error, name in sorted(found, reverse=True)
     )
-    network = convert(trained, x, steps=steps, method=best)
+    network = convert(trained, x, steps=METHODS[best].steps_in(steps), method=best)
     number = int(np.count_nonzero(held))
-    choice = f"{best}, measured on {number} held-out samples at T={steps}: {told}"
+    at = f"T={steps}"
+    if network.steps != steps:
+        at += f" ({network.steps} steps with bursts, which last as long)"
+    choice = f"{best}, measured on {number} held-out samples at {at}: {told}"
     return replace(network, origin={**network.origin, "method": AUTO, "choice": choice})
 
 
@@ -238,6 +245,7 @@ def _layer(
         slope=layer.slope if signed and not last else 0.0,
         gather=layer.gather,
         sources=layer.sources,
+        burst=1 if last else method.burst,
     )
 
 
@@ -268,7 +276,7 @@ def _thresholds(
         return np.full(size.shape[1], layer.threshold)
     kind = method.thresholds
     if kind == "least_squares" and steps is not None and not last:
-        return thresholds.least_squares(size, steps)
+        return thresholds.least_squares(size, steps, method.room)
     observed = size if method.per_channel else size.reshape(-1, 1)
     found = thresholds.largest(observed) if kind == "max" else thresholds.percentile(observed)
     return np.broadcast_to(found, size.shape[1:]).copy()

@@ -17,6 +17,12 @@ r"""Methods of conversion by name: thresholds, initial charge, kind of spikes, c
                    what is left is rounding alone, whatever the order of spikes (Hu et al.,
                    Fast-SNN, 2023; You et al., SpikeZIP-TF, 2024).
 ``signed_reconstruction``  Both: for networks of many layers.
+``burst_percentile``  As ``percentile``, with bursts of up to 5 spikes in a step for charge that
+                   came late (Li & Zeng, IJCAI 2022; see `spikeram.burst`).
+``burst``          As ``least_squares``, with bursts of up to 4 spikes in a step that large
+                   activations use up: a step has five levels, and lasts as long as four.
+``burst_reconstruction``  The same, and weights corrected.
+``signed_burst_reconstruction``  The same, with neurons that take spikes back.
 ``learned``        The thresholds of clip-floor-shift activations (Bu et al., ICLR 2022), which
                    training has settled: nothing is calibrated.
 ``learned_signed`` The same, with neurons that take spikes back: near to what such a network
@@ -24,12 +30,20 @@ r"""Methods of conversion by name: thresholds, initial charge, kind of spikes, c
 ``learned_reconstruction``  The same, and weights and biases corrected for T steps. The default
                    for such networks.
 ``auto``           Converts by several of these, runs each on held-out calibration samples, and
-                   takes the one that agrees best with the trained network.
+                   takes the one that agrees best with the trained network. Those with bursts of 4
+                   get a quarter of the steps, and so the same time.
 =================  ==========================================================================
 
 Half a threshold of initial charge is optimal where drive is constant: counts round to nearest,
 and the expected error is zero (Bu et al., AAAI 2022). Branches that meet need no
 common scale: every spike has its worth as the weight of its own row.
+
+Residual alignment, which methods with one threshold for each layer need (a shortcut rescaled to
+the threshold of the sum; Hu et al., Spiking Deep Residual Networks, IEEE TNNLS 2021), is therefore
+nothing to choose here: the scale of a branch cancels exactly, and in time the spikes of a shorter
+branch wait for those of the longer. Residual membranes, the charge that is left when the last step
+is over (Hao et al., AAAI 2023, and ICLR 2023), are what signed neurons end without: theirs come to
+rest between 0 and a threshold at the count of the whole charge, with no extra pass to measure them.
 """
 
 from __future__ import annotations
@@ -59,6 +73,11 @@ class Method:
         Membrane before the first step, as a share of the threshold.
     signed : bool
         Whether neurons take spikes back.
+    burst : int
+        Most spikes of a neuron in a step.
+    room : int
+        Spikes of a step that the largest activations take; the rest of a burst is for charge that
+        came late.
     correction : {"none", "bias", "weights"}
         What is corrected on spikes, layer by layer.
     """
@@ -68,13 +87,28 @@ class Method:
     per_channel: bool = True
     initial: float = 0.5
     signed: bool = False
+    burst: int = 1
+    room: int = 1
     correction: Correction = "none"
+
+    def steps_in(self, steps: int) -> int:
+        """Return how many steps of this method last as long as `steps` of one spike each.
+
+        0 where they are no whole number.
+        """
+        return steps // self.room if steps % self.room == 0 else 0
 
     @property
     def needs_steps(self) -> bool:
         """Whether the method is for one number of steps."""
         return self.thresholds == "least_squares" or self.correction != "none"
 
+
+_BURSTS: tuple[tuple[str, bool, Correction], ...] = (
+    ("burst", False, "bias"),
+    ("burst_reconstruction", False, "weights"),
+    ("signed_burst_reconstruction", True, "weights"),
+)
 
 METHODS = {
     method.name: method
@@ -92,6 +126,18 @@ METHODS = {
             signed=True,
             correction="weights",
         ),
+        Method(name="burst_percentile", thresholds="percentile", burst=5),
+        *(
+            Method(
+                name=name,
+                thresholds="least_squares",
+                signed=signed,
+                burst=4,
+                room=4,
+                correction=correction,
+            )
+            for name, signed, correction in _BURSTS
+        ),
         Method(name="learned", thresholds="learned"),
         Method(name="learned_signed", thresholds="learned", signed=True),
         Method(
@@ -104,7 +150,14 @@ METHODS = {
 AUTO = "auto"
 """Name of the choice by measurement."""
 
-CANDIDATES = ("least_squares", "reconstruction", "signed", "signed_reconstruction")
+CANDIDATES = (
+    "least_squares",
+    "reconstruction",
+    "signed",
+    "signed_reconstruction",
+    "burst_reconstruction",
+    "signed_burst_reconstruction",
+)
 """Methods that ``auto`` measures; the learned ones too, where the model brings thresholds."""
 
 LEARNED = ("learned", "learned_signed", "learned_reconstruction")

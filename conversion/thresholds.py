@@ -2,8 +2,9 @@ r"""Thresholds from activations: the largest, a percentile, or least squares at 
 
 A neuron that integrates a constant drive :math:`a` for :math:`T` steps from half a threshold
 fires :math:`\mathrm{clip}(\lfloor aT/\theta + 1/2\rfloor, 0, T)` times. A small threshold clips
-large activations, a large one quantises small ones coarsely. All calibration data count at once,
-in any order: there is no running average.
+large activations, a large one quantises small ones coarsely. With room for :math:`R` spikes in a
+step, where neurons burst, the count ends at :math:`R T` instead. All calibration data count at
+once, in any order: there is no running average.
 """
 
 from __future__ import annotations
@@ -59,14 +60,16 @@ def percentile(activation: NDArray[np.float64]) -> NDArray[np.float64]:
     return _floored(np.percentile(activation, PERCENTILE, axis=0), activation)
 
 
-def least_squares(activation: NDArray[np.float64], steps: int) -> NDArray[np.float64]:
+def least_squares(
+    activation: NDArray[np.float64], steps: int, room: int = 1
+) -> NDArray[np.float64]:
     r"""Return each channel's threshold of least squared error after `steps` steps.
 
     .. math:: \theta_c = \arg\min_\theta\ E\left[\left(\theta\,
-              \mathrm{clip}\left(\lfloor a_c T/\theta + 1/2\rfloor / T, 0, 1\right)
+              \mathrm{clip}\left(\lfloor a_c T/\theta + 1/2\rfloor / T, 0, R\right)
               - a_c\right)^2\right]
 
-    over 33 shares, from 0.2 to 1, of the channel's largest activation.
+    over 33 shares, from 0.2 to 1, of an R-th of the channel's largest activation.
 
     Parameters
     ----------
@@ -74,26 +77,28 @@ def least_squares(activation: NDArray[np.float64], steps: int) -> NDArray[np.flo
         Sizes of activations.
     steps : int
         Number of steps T.
+    room : int
+        Spikes R of a step that the largest activation may take.
 
     Returns
     -------
     ndarray of shape (column,)
     """
     most = activation.max(axis=0)
-    candidates = _floored(most, activation) * _FACTORS[:, np.newaxis]
+    candidates = _floored(most, activation) / room * _FACTORS[:, np.newaxis]
     # A mean error over so many observations is as good as over all.
     some = activation[:: -(-activation.shape[0] // _MOST_OBSERVATIONS)]
-    errors = np.stack([expected_error(some, theta, steps) for theta in candidates])
+    errors = np.stack([expected_error(some, theta, steps, room) for theta in candidates])
     best = np.argmin(errors, axis=0)
     chosen: NDArray[np.float64] = candidates[best, np.arange(most.size)]
     return chosen
 
 
 def expected_error(
-    activation: NDArray[np.float64], threshold: NDArray[np.float64], steps: int
+    activation: NDArray[np.float64], threshold: NDArray[np.float64], steps: int, room: int = 1
 ) -> NDArray[np.float64]:
     """Return each channel's mean squared error of rate coding with constant drive."""
-    counts = np.clip(np.floor(activation * (steps / threshold) + 0.5), 0, steps)
+    counts = np.clip(np.floor(activation * (steps / threshold) + 0.5), 0, room * steps)
     error: NDArray[np.float64] = np.mean((counts * (threshold / steps) - activation) ** 2, axis=0)
     return error
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from spikeram.burst import most_spikes
 from spikeram.charge import ChargeLayer
 from spikeram.clocked import charge_of, fire, incoming
 from spikeram.encoding import LEVELS, constant_drive
@@ -37,6 +38,7 @@ class Walk:
         self._trains: dict[str, NDArray[np.int8]] = {}
         self._charge: dict[str, NDArray[np.int32] | None] = {}
         self._done = network.wiring.last_readers()
+        self._most = most_spikes(network.wiring)
 
     def arriving(self, layer: ChargeLayer) -> NDArray[np.int8] | None:
         """Return the spikes at a layer's inputs; None where the input alone drives it."""
@@ -77,7 +79,8 @@ class Walk:
         """
         if layer.name not in self._charge:
             spikes = self.arriving(layer)
-            self._charge = {layer.name: None if spikes is None else charge_of(layer, spikes)}
+            most = max(self._most[source] for source in self._network.wiring.sources[layer.name])
+            self._charge = {layer.name: None if spikes is None else charge_of(layer, spikes, most)}
         charge = self._charge[layer.name]
         fired, _ = fire(layer, charge, self._constant(layer), steps=self._steps)
         self._trains[layer.name] = fired

@@ -12,6 +12,8 @@ neuron), all in volts on the integration capacitor. A layer brings each of them,
 by rounding, as a whole number of quanta, a power of two in volts: float64 adds them exactly.
 
 Signed neurons keep their net count in ``net`` and compare with the thresholds of `spikeram.neuron`.
+Neurons with bursts compare several times already in *groups*, and say in ``burst_size`` how many
+spikes this step has, with their sign: one event stands for all of them.
 A max pool is a group whose spikes are set in *after_thresholds*, once its source has fired, so that
 *synapses* sends them on in the same step. Where branches of unequal length meet, the synapses of
 the shorter one have a delay.
@@ -54,6 +56,7 @@ from brian2.units import get_dimensions
 from brian2.utils.logger import get_logger
 from numpy.typing import NDArray
 
+from spikeram._kernels.burst import scatter_bursts
 from spikeram._kernels.crossbar import scatter_spikes
 from spikeram._kernels.neuron import fill_noise
 from spikeram._kernels.pool import pool_step
@@ -70,6 +73,9 @@ from spikeram.wiring import INPUT, Wiring
 
 NEGATIVE_SPIKE = "negative_spike"
 """Name of the Brian2 event of a spike of sign -1."""
+
+NUMBER = "burst_size"
+"""Name of the variable that says how many spikes an event of a neuron with bursts stands for."""
 
 Connect: TypeAlias = Callable[..., BrianObject]
 """What joins two groups, from (source, target, layer, batch, sign, delay=time)."""
@@ -105,7 +111,8 @@ class CrossbarSynapses(BrianObject):
     ----------
     source : brian2 group with spikes, or a subgroup
         ``batch`` times as many neurons as the crossbar has inputs. Where it has an event
-        ``negative_spike``, as `sampling_neurons` that fire both ways do, those take charge away.
+        ``negative_spike``, as `sampling_neurons` that fire both ways do, those take charge away;
+        where it has a variable ``burst_size``, as those with bursts do, an event counts so often.
     target : brian2 group, or a subgroup
         ``batch`` times as many neurons as the crossbar has outputs.
     crossbar : Crossbar or ChargeLayer
@@ -202,6 +209,7 @@ class CrossbarSynapses(BrianObject):
             (self.source.variables[f"_{event}space"].get_value(), sign)
             for event, sign in self._link.events.items()
         ]
+        self._numbers = _numbers(self.source)
 
     def run(self) -> None:
         """Take the source's spikes, and deliver those that are due; part of Brian2's protocol."""
@@ -221,6 +229,8 @@ class CrossbarSynapses(BrianObject):
             some = events[(events >= start) & (events < stop)] - start
             indices.append(some.astype(np.int32))
             signs.append(np.full(some.size, sign, np.int8))
+            if self._numbers is not None:
+                signs[-1] *= np.abs(self._numbers[some + start]).astype(np.int8)
         found = np.concatenate(indices)
         # The kernel takes one sample after the other; events of two kinds, and spikes given
         # at different times within one step, come in any order.
@@ -229,9 +239,8 @@ class CrossbarSynapses(BrianObject):
 
     def _deliver(self, indices: NDArray[np.int32], signs: NDArray[np.int8]) -> None:
         charged = self._membrane if self._free is None else self._membrane.copy()
-        scatter_spikes(
-            indices, signs, self.layer.n_inputs, self.weight, self.layer.quantum, charged
-        )
+        scatter = scatter_spikes if self._numbers is None else scatter_bursts
+        scatter(indices, signs, self.layer.n_inputs, self.weight, self.layer.quantum, charged)
         if self._free is not None:
             np.copyto(self._membrane, charged, where=self._free)
 
@@ -293,6 +302,7 @@ def sampling_neurons(
         of synapses), ``drive`` (charge of every step), ``theta`` (threshold and decrement) and
         ``rail``, all in volts on the integration capacitor. Ternary and signed neurons have an
         event ``negative_spike`` besides ``spike``; signed ones keep their net count in ``net``.
+        Those with bursts have fired when ``v`` is updated, and say in ``burst_size`` how often.
 
     Notes
     -----
@@ -475,10 +485,10 @@ class _Pool(BrianObject):
         super().__init__(clock=clock, when="after_thresholds", order=order, name="maxpool*")
         self.group = NeuronGroup(
             batch * pool.n_outputs,
-            "pooled : 1",
-            threshold="pooled > 0",
+            f"{NUMBER} : 1",
+            threshold=f"{NUMBER} > 0",
             reset="",
-            events={NEGATIVE_SPIKE: "pooled < 0"},
+            events={NEGATIVE_SPIKE: f"{NUMBER} < 0"},
             clock=clock,
             codeobj_class=NumpyCodeObject,
         )
@@ -487,7 +497,7 @@ class _Pool(BrianObject):
         for group, _ in sources:
             self.add_dependency(group)
         self._eventspaces = [
-            (group.variables[f"_{event}space"].get_value(), sign * one)
+            (group.variables[f"_{event}space"].get_value(), sign * one, _numbers(group))
             for group, sign in sources
             for event, one in _signs(group).items()
         ]
@@ -495,13 +505,15 @@ class _Pool(BrianObject):
         self._counts = np.zeros((batch, len(sources[0][0]) // batch), np.int32)
         self._largest = np.zeros((batch, pool.n_outputs), np.int32)
         self._out = np.zeros((batch, pool.n_outputs), np.int8)
-        self._pooled = self.group.variables["pooled"].get_value()
+        self._pooled = self.group.variables[NUMBER].get_value()
 
     def run(self) -> None:
         """Count the spikes of this step, and say which of the group's neurons fire."""
         counts = self._counts.reshape(-1)
-        for space, sign in self._eventspaces:
-            counts[space[: space[-1]]] += sign
+        for space, sign, numbers in self._eventspaces:
+            fired = space[: space[-1]]
+            each = 1 if numbers is None else np.abs(numbers[fired]).astype(np.int32)
+            counts[fired] += sign * each
         for s in range(self._counts.shape[0]):
             pool_step(self._counts[s], self._index, self._largest[s], self._out[s])
         self._pooled[:] = self._out.reshape(-1)
@@ -621,6 +633,8 @@ def _neuron_group(
     codeobj_class: type | None = None,
 ) -> NeuronGroup:
     """Return the neurons of a layer at rest: no drive, no charge."""
+    if layer.burst > 1:
+        return _bursting_group(layer, batch, dt=dt, clock=clock, name=name, code=codeobj_class)
     kind = _KINDS[layer.spikes]
     subtract = layer.reset == "subtract"
     random = layer.noisy or layer.read is not None
@@ -644,10 +658,17 @@ def _neuron_group(
         group.run_on_event(NEGATIVE_SPIKE, reset, when="resets")
     # Rounded to whole quanta, as the kernels round, a leak too gives the same spikes.
     kept = "v" if layer.decay == 1 else "rint(v * decay / quantum) * quantum"
-    noise = " + noise" if random else ""
-    group.run_regularly(
-        f"v = clip({kept} + charge + drive{noise}, -rail, rail)\ncharge = 0*volt", when="groups"
-    )
+    group.run_regularly(_integration(layer, kept), when="groups")
+    _set_thresholds(group, layer, batch)
+    return group
+
+
+def _integration(layer: ChargeLayer, kept: str = "v") -> str:
+    noise = " + noise" if layer.noisy or layer.read is not None else ""
+    return f"v = clip({kept} + charge + drive{noise}, -rail, rail)\ncharge = 0*volt"
+
+
+def _set_thresholds(group: NeuronGroup, layer: ChargeLayer, batch: int) -> None:
     group.theta_ = np.tile(layer.threshold * layer.quantum, batch)
     group.rail_ = layer.rail * layer.quantum
     if layer.spikes == "signed":
@@ -656,6 +677,55 @@ def _neuron_group(
         low = np.where(layer.negative > 0, (layer.threshold - layer.negative) // 2, never)
         group.theta_n_ = np.tile(layer.negative * layer.quantum, batch)
         group.low_ = np.tile(low * layer.quantum, batch)
+
+
+_COMPARED = {
+    "unipolar": ("moved = int(v >= theta)", "v -= moved*theta"),
+    "ternary": ("moved = int(v >= theta) - int(v <= -theta)", "v -= moved*theta"),
+    "signed": (
+        "upper = int(net >= 0)*theta + int(net < 0)*(low + theta_n)",
+        "lower = int(net <= 0)*low",
+        "up = int(v >= upper)",
+        "down = int(v < lower)",
+        "v += down*(int(net > 0)*theta + int(net <= 0)*theta_n)"
+        " - up*(int(net >= 0)*theta + int(net < 0)*theta_n)",
+        "moved = up - down",
+        "net += moved",
+    ),
+}
+"""One comparison of a neuron with bursts, and what it takes or gives."""
+
+
+def _bursting_group(
+    layer: ChargeLayer,
+    batch: int,
+    *,
+    dt: Quantity | None,
+    clock: Clock | None,
+    name: str,
+    code: type | None,
+) -> NeuronGroup:
+    """Return the neurons of a layer with bursts, at rest: they compare `burst` times a step."""
+    signed = layer.spikes == "signed"
+    group = NeuronGroup(
+        batch * layer.n_outputs,
+        _NEURON
+        + f"{NUMBER} : 1\n"
+        + ("noise : volt\n" if layer.noisy else "")
+        + (_SIGNED if signed else ""),
+        threshold=f"{NUMBER} > 0",
+        reset="",
+        events={} if layer.spikes == "unipolar" else {NEGATIVE_SPIKE: f"{NUMBER} < 0"},
+        dtype=np.float64,
+        dt=dt,
+        clock=clock,
+        name=name,
+        codeobj_class=code,
+    )
+    once = "\n".join((*_COMPARED[layer.spikes], f"{NUMBER} += moved"))
+    statements = [_integration(layer), f"{NUMBER} = 0", *[once] * layer.burst]
+    group.run_regularly("\n".join(statements), when="groups")
+    _set_thresholds(group, layer, batch)
     return group
 
 
@@ -733,7 +803,12 @@ def _generators(spikes: NDArray[np.int8], clock: Clock) -> _Signed:
 
 def _monitors(group: NeuronGroup) -> dict[int, EventMonitor]:
     return {
-        sign: EventMonitor(group, event, codeobj_class=NumpyCodeObject)
+        sign: EventMonitor(
+            group,
+            event,
+            variables=[NUMBER] if _bursts(group) else [],
+            codeobj_class=NumpyCodeObject,
+        )
         for event, sign in _signs(group).items()
     }
 
@@ -747,7 +822,9 @@ def _window(
         step = np.rint(np.asarray(monitor.t_) / monitor.clock.dt_).astype(np.int64) - start
         inside = (step >= 0) & (step < shape[1])
         sample, neuron = np.divmod(np.asarray(monitor.i)[inside], shape[2])
-        spikes[sample, step[inside], neuron] = sign
+        several = NUMBER in monitor.record_variables
+        number = np.abs(np.asarray(getattr(monitor, NUMBER)))[inside] if several else 1
+        spikes[sample, step[inside], neuron] = sign * number
     return spikes
 
 
@@ -796,13 +873,20 @@ def _ordinary_synapses(
 ) -> Synapses:
     """Return Synapses that do what `CrossbarSynapses` does, with each weight in volts."""
     link = _linked(source, target, **options)
+    if _bursts(source) and link.delay > 0:
+        raise NotImplementedError(
+            "Synapses send the number of spikes that a burst has when it arrives, not when it was "
+            "fired: bursts with a delay need Brian2's run-time objects. Leave out the delay, or "
+            "call brian2.set_device('runtime')."
+        )
+    each = f"*abs({NUMBER}_pre)" if _bursts(source) else ""
     pathways = {"pre" if event == "spike" else event: event for event in link.events}
     synapses = Synapses(
         source,
         target,
         "w : volt (constant)",
         on_pre={
-            pathway: f"{link.on}_post {'+' if link.events[event] > 0 else '-'}= w"
+            pathway: f"{link.on}_post {'+' if link.events[event] > 0 else '-'}= w{each}"
             for pathway, event in pathways.items()
         },
         on_event=pathways,
@@ -823,6 +907,19 @@ def _signs(source: SpikeSource) -> dict[str, int]:
     """Return the sign of each event of a group that is a spike."""
     negative = f"_{NEGATIVE_SPIKE}space" in source.variables
     return {"spike": 1, NEGATIVE_SPIKE: -1} if negative else {"spike": 1}
+
+
+def _bursts(source: SpikeSource) -> bool:
+    """Return whether an event of a group may stand for several spikes."""
+    return NUMBER in source.variables
+
+
+def _numbers(source: SpikeSource) -> NDArray[np.float64] | None:
+    """Return how many spikes each event stands for, with their sign; None without bursts."""
+    if not _bursts(source):
+        return None
+    numbers: NDArray[np.float64] = source.variables[NUMBER].get_value()
+    return numbers
 
 
 def _to_steps(duration: float, dt: float) -> int:

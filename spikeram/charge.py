@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from spikeram.errors import CapacityError
 from spikeram.gather import Gather, weighted_sums
-from spikeram.neuron import Reset, SamplingNeuron, Spikes
+from spikeram.neuron import Reset, SamplingNeuron, Spikes, check_burst
 from spikeram.read_noise import ReadNoise
 
 WEIGHT_LIMIT = 2047
@@ -77,6 +77,8 @@ class ChargeLayer:
         count does not go below zero.
     read : ReadNoise or None
         How much the cells fluctuate from step to step; None where they do not.
+    burst : int
+        Most spikes of one neuron in a step.
     """
 
     name: str
@@ -100,6 +102,7 @@ class ChargeLayer:
     sources: tuple[str, ...] = ()
     negative: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
     read: ReadNoise | None = None
+    burst: int = 1
 
     def __post_init__(self) -> None:
         if self.spikes == "signed" and (self.reset != "subtract" or self.decay != 1):
@@ -107,6 +110,8 @@ class ChargeLayer:
                 f"Layer {self.name!r} has signed neurons, which count charge: they expect reset "
                 "'subtract' and no leak."
             )
+        keeps = self.reset == "subtract" and self.decay == 1
+        check_burst(f"Layer {self.name!r}", self.burst, keeps=keeps)
         if not self.negative.size:
             object.__setattr__(self, "negative", np.zeros_like(self.threshold))
 
@@ -176,9 +181,14 @@ class ChargeLayer:
         return self.sigma_noise > 0 or self.kick != 0
 
     @cached_property
+    def largest_charge(self) -> int:
+        """The largest charge that one spike of every input could bring at once [quanta]."""
+        return int(np.abs(self.weight).sum(axis=0, dtype=np.int64).max(initial=0))
+
+    @property
     def exact_in_float32(self) -> bool:
         """Whether float32 adds any of these weights exactly: no partial sum reaches 2**24."""
-        return int(np.abs(self.weight).sum(axis=0, dtype=np.int64).max()) < 2**24
+        return self.largest_charge < 2**24
 
     @cached_property
     def weight_float32(self) -> NDArray[np.float32]:
@@ -315,6 +325,7 @@ def charge_layer(
         gather=gather,
         sources=sources,
         negative=np.repeat(q_negative.astype(np.int32), n_positions),
+        burst=neuron.burst,
     )
 
 

@@ -10,12 +10,14 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
+from spikeram._kernels import burst as bursts
 from spikeram._kernels.crossbar import charge_of_patches, charge_of_spikes
 from spikeram._kernels.neuron import (
     integrate_batch,
     integrate_noisy_batch,
     integrate_signed_batch,
 )
+from spikeram.burst import arriving as most_arriving
 from spikeram.charge import ChargeLayer
 from spikeram.layer import Layer
 from spikeram.pool import MaxPool
@@ -32,6 +34,8 @@ DENSE_SIZE = 2**18
 _CACHED_CHARGES = 2**18
 
 _SAMPLES_OF_A_THREAD = 16
+
+_KINDS = {"unipolar": bursts.UNIPOLAR, "ternary": bursts.TERNARY, "signed": bursts.SIGNED}
 
 
 def clocked(
@@ -76,6 +80,7 @@ def clocked(
     trace = np.empty((n_samples, steps, layers[-1].n_outputs), np.int32)
     noise_keys = dict(zip((layer.name for layer in layers), keys))
     done = wiring.last_readers()
+    most = most_arriving(wiring)
 
     def run(block: slice) -> None:
         """Run a block of samples through all nodes."""
@@ -89,7 +94,11 @@ def clocked(
                 last = node is layers[-1]
                 trains[node.name] = fired[node.name][block]
                 out = trains[node.name]
-                charge = _no_charge(out) if arriving is None else _charge(arriving, node)
+                charge = (
+                    _no_charge(out)
+                    if arriving is None
+                    else _charge(arriving, node, most[node.name])
+                )
                 if node.read is not None:
                     if arriving is None:
                         charge = np.zeros(out.shape, np.int32)
@@ -182,7 +191,7 @@ def incoming(
     return joined
 
 
-def charge_of(layer: ChargeLayer, spikes: NDArray[np.int8]) -> NDArray[np.int32]:
+def charge_of(layer: ChargeLayer, spikes: NDArray[np.int8], most: int = 1) -> NDArray[np.int32]:
     """Return the charge that spikes bring into a layer in each step.
 
     Parameters
@@ -191,6 +200,8 @@ def charge_of(layer: ChargeLayer, spikes: NDArray[np.int8]) -> NDArray[np.int32]
         The layer.
     spikes : int8 ndarray of shape (sample, step, input)
         Spikes of its sources, one source after the other.
+    most : int
+        Most spikes of one input in a step.
 
     Returns
     -------
@@ -206,7 +217,7 @@ def charge_of(layer: ChargeLayer, spikes: NDArray[np.int8]) -> NDArray[np.int32]
 
     def run(block: slice) -> None:
         """Add up a block of samples."""
-        charge[block] = _charge(spikes[block], layer)
+        charge[block] = _charge(spikes[block], layer, most)
 
     _in_threads(run, n_samples, steps * layer.n_outputs)
     return charge
@@ -304,7 +315,12 @@ def _integrate(
     u = np.tile(layer.initial, (spikes.shape[0], 1))
     ternary, subtract = layer.spikes == "ternary", layer.reset == "subtract"
     own_key = np.uint64(0) if noise_key is None else noise_key
-    if layer.spikes == "signed":
+    if layer.burst > 1:
+        bursts.integrate_bursts_batch(
+            charge, bias, layer.threshold, layer.negative, layer.rail, layer.burst,
+            _KINDS[layer.spikes], own_key, first, layer.sigma_noise, layer.kick, u, spikes, trace,
+        )  # fmt: skip
+    elif layer.spikes == "signed":
         integrate_signed_batch(
             charge, bias, layer.threshold, layer.negative, layer.rail, own_key, first,
             layer.sigma_noise, layer.kick, u, spikes, trace,
@@ -321,18 +337,20 @@ def _integrate(
     return u
 
 
-def _charge(spikes: NDArray[np.int8], layer: ChargeLayer) -> NDArray[np.int32]:
+def _charge(spikes: NDArray[np.int8], layer: ChargeLayer, most: int) -> NDArray[np.int32]:
     """Return the charge of each step: rows added where few spiked, a product where many did."""
     n_samples, steps, n_inputs = spikes.shape
     flat = spikes.reshape(-1, n_inputs)
     if layer.gather is not None:
         charge = np.empty((flat.shape[0], layer.n_columns, layer.n_positions), np.int32)
-        charge_of_patches(flat, layer.weight, *layer.gather.places, charge)
+        add_patches = charge_of_patches if most == 1 else bursts.charge_of_burst_patches
+        add_patches(flat, layer.weight, *layer.gather.places, charge)
         return charge.reshape(n_samples, steps, -1)
-    product = layer.weight.size >= DENSE_SIZE and layer.exact_in_float32
+    product = layer.weight.size >= DENSE_SIZE and most * layer.largest_charge < 2**24
     limit = int(DENSE_ACTIVITY * n_inputs) if product else n_inputs
     charge = np.empty((flat.shape[0], layer.n_outputs), np.int32)
-    charge_of_spikes(flat, layer.weight, limit, charge)
+    add_spikes = charge_of_spikes if most == 1 else bursts.charge_of_bursts
+    add_spikes(flat, layer.weight, limit, charge)
     busy = np.count_nonzero(flat, axis=1) > limit
     if busy.any():
         charge[busy] = flat[busy].astype(np.float32) @ layer.weight_float32

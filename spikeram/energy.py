@@ -28,6 +28,11 @@ spike is sent once to each crossbar that it drives, as the address of its neuron
 onto the chip, and those that drive nothing leave it. What a max pool sends on is counted as what it
 reads, and reading buffered spike trains at the positions of a convolution is not counted.
 
+Bursts repeat cycles within a step: a crossbar whose inputs come in bursts of up to :math:`L`
+switches its word lines, samples and integrates L times, and one whose neurons fire them compares as
+often; each of a burst's pulses counts in Q. The step of a crossbar lasts as long as its longer
+part, and steps of crossbars that work at once as long as the longest of them.
+
 Fully connected crossbars work at once, each one step behind the latest that drives it. With L of
 them along the longest path the decision is ready after :math:`(T + L - 1)\,t_\text{step}`; max
 pools take no step. A crossbar that holds a convolution is used at one position after the other, T
@@ -46,6 +51,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from spikeram import registry, schedule
 from spikeram.precision import Precision
@@ -307,6 +313,8 @@ def spiking_events(
     bits: Any = 0,
     off_chip: Any = 0,
     word_lines: WordLines = "pulsed",
+    sample_cycles: Any = 1,
+    compare_cycles: Any = 1,
 ) -> Events:
     """Return the events of a crossbar in spiking mode; numbers, or arrays that broadcast together.
 
@@ -328,20 +336,23 @@ def spiking_events(
         Bits that are sent to the crossbar from others, and onto the chip to it or off it from it.
     word_lines : {"pulsed", "held"}
         Whether word lines switch in every active step, or once for all.
+    sample_cycles, compare_cycles : array_like
+        How often lines are sampled and membranes compared in a step, for bursts.
     """
     across, parts = model.parts(rows, columns)
     windows = np.minimum(positions, active_steps)
     neurons = columns * parts
-    switched = active_steps if word_lines == "pulsed" else np.minimum(1, active_steps)
+    sampled = active_steps * sample_cycles
+    switched = sampled if word_lines == "pulsed" else np.minimum(1, active_steps)
     converted = active_steps * neurons * ((parts > 1) * model.partial_bits)
     added = active_steps * columns * (parts - 1)
     return Events(
         word_lines=switched * across * rows,
         start=windows * across * rows,
         input_pulses=active_rows * across,
-        sample=active_steps * neurons,
-        integrate=active_steps * neurons,
-        compare=steps * positions * neurons + converted,
+        sample=sampled * neurons,
+        integrate=sampled * neurons,
+        compare=steps * positions * neurons * compare_cycles + converted,
         decrement=spikes + converted,
         shift_add=converted,
         control=windows * neurons,
@@ -491,6 +502,8 @@ def energy(
         bits=inside,
         off_chip=outside,
         word_lines=word_lines,
+        sample_cycles=_cycles(ds, "sample_cycles"),
+        compare_cycles=_cycles(ds, "compare_cycles"),
     )
     found = price(events, table).transpose("trial", "crossbar", "component")
     return found.assign_coords(trial=ds["trial"], crossbar=ds["crossbar"]).assign_attrs(
@@ -553,12 +566,12 @@ def latency(
     xarray.DataArray of dims (trial,)
         T + L - 1 steps for a longest path of L fully connected crossbars. With convolutions or
         shared cores, the steps along the longest path, T for each position of each crossbar. One
-        more for encoded inputs; the same for all samples.
+        more for encoded inputs, each with the cycles of its bursts; the same for all samples.
     """
     table = resolve(model, ds)
     if ds["positions"].values.max() == 1 and not merged:
         # The last window closes then; encoded inputs open the first one a step earlier.
-        total = round(ds.attrs["t_stop"] / ds.attrs["dt"])
+        total = round(ds.attrs["t_stop"] / ds.attrs["dt"]) * int(_step_cycles(ds).max())
     else:
         ends = schedule.finish_times(durations(ds, copies), drivers(ds), merged)
         # Encoded input spikes take one step to reach the first crossbar.
@@ -592,9 +605,20 @@ def durations(ds: xr.Dataset, copies: Mapping[str, int] | None = None) -> dict[s
             )
     steps = int(ds.attrs["steps"])
     return {
-        name: steps * -(-int(positions) // int(shared.get(name, 1)))
-        for name, positions in zip(names, ds["positions"].values)
+        name: steps * int(cycles) * -(-int(positions) // int(shared.get(name, 1)))
+        for name, positions, cycles in zip(names, ds["positions"].values, _step_cycles(ds))
     }
+
+
+def _cycles(ds: xr.Dataset, name: str) -> xr.DataArray:
+    """Return how often crossbars do a part of a step: once without bursts."""
+    return ds[name] if name in ds.variables else xr.ones_like(ds["positions"])
+
+
+def _step_cycles(ds: xr.Dataset) -> NDArray[np.int64]:
+    """Return how many cycles each crossbar's step lasts."""
+    sampled, compared = (_cycles(ds, name).values for name in ("sample_cycles", "compare_cycles"))
+    return np.maximum(sampled, compared).astype(np.int64)
 
 
 def resolve(model: str | EnergyModel | None, ds: xr.Dataset | None = None) -> EnergyModel:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from spikeram.arrays import frozen
 from spikeram.gather import Gather, by_column, weighted_sums
-from spikeram.neuron import Spikes
+from spikeram.neuron import Spikes, check_burst
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -40,6 +40,8 @@ class Layer:
     sources : tuple of str
         Names of the nodes whose spikes drive it, "input" for the network's input, in the order
         in which its inputs are numbered. Empty: the node before it in the network.
+    burst : int
+        Most spikes of one neuron in a step; see `spikeram.burst`.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Layer:
     slope: NDArray[np.float64] | float = 0.0
     gather: Gather | None = None
     sources: tuple[str, ...] = ()
+    burst: int = 1
 
     def __post_init__(self) -> None:
         who = f"Layer {self.name!r}"
@@ -74,6 +77,7 @@ class Layer:
             raise ValueError(f"{who} expects thresholds > 0, got {self.threshold.min():g}.")
         object.__setattr__(self, "sources", tuple(self.sources))
         self._check_slope()
+        check_burst(who, self.burst, keeps=True)
         if self.gather is not None and self.gather.n_rows != self.weight.shape[0]:
             raise ValueError(
                 f"{who} expects a gather of {self.weight.shape[0]} rows, got {self.gather.n_rows}."

@@ -39,7 +39,7 @@ Node: TypeAlias = Layer | MaxPool
 """What a network is made of."""
 
 _FORMAT = "spikeram-network"
-_VERSION = 2
+_VERSION = 3
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -181,7 +181,7 @@ class SpikingNetwork:
             initial=layer.initial * layer.threshold,
             scale=layer.threshold,
             slope=layer.slope,
-            neuron=SamplingNeuron(v_rail=math.inf, spikes=layer.spikes),
+            neuron=SamplingNeuron(v_rail=math.inf, spikes=layer.spikes, burst=layer.burst),
             rows=2 * (layer.weight.shape[0] + 1),
             cores=0,
             always_on=1,
@@ -244,6 +244,7 @@ class SpikingNetwork:
                     spikes=layer.spikes,
                     gathered=None if layer.gather is None else layer.gather.n_inputs,
                     sources=layer.sources,
+                    burst=layer.burst,
                 )
                 for layer in self.layers
             ],
@@ -288,6 +289,7 @@ class SpikingNetwork:
                 slope=take(arrays, f"slope_{n}", path) if layer.spikes == "signed" else 0.0,
                 gather=take_gather(arrays, n, layer.gathered, path),
                 sources=layer.sources,
+                burst=layer.burst,
             )
             for n, layer in enumerate(header.layers)
         ]
@@ -377,6 +379,7 @@ class _LayerHeader(BaseModel, extra="forbid", strict=True):
     spikes: Spikes
     gathered: int | None = None
     sources: tuple[str, ...] = ()
+    burst: int = 1
 
 
 class _PoolHeader(BaseModel, extra="forbid", strict=True):

@@ -29,6 +29,8 @@ With charge :math:`Q` in all and :math:`U(0) = \theta / 2` it comes to rest at
 half a spike, and at 0 where :math:`a = 0`. The count is an up/down counter for each neuron, which
 is digital and not on the published chip. Hu et al., Fast-SNN, IEEE TPAMI (2023); You et al.,
 SpikeZIP-TF, ICML (2024), whose ST-BIF neuron this is with :math:`a = 0`.
+
+A neuron with bursts compares several times after each integration; see `spikeram.burst`.
 """
 
 from __future__ import annotations
@@ -45,6 +47,9 @@ BOLTZMANN = 1.380649e-23
 
 Spikes: TypeAlias = Literal["unipolar", "ternary", "signed"]
 Reset: TypeAlias = Literal["subtract", "zero"]
+
+MOST_BURST = 127
+"""Longest burst: trains hold the spikes of a step in eight bits."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +79,8 @@ class SamplingNeuron:
     v_lfsr : Volt
         Amplitude of the pseudo-random voltage that is sampled in each step before the
         comparison, for stochastic neurons [V]; 0 for none.
+    burst : int
+        Most spikes of one step; more than one needs reset "subtract" and no leak.
 
     Examples
     --------
@@ -92,6 +99,7 @@ class SamplingNeuron:
     leak: Second | None = None
     temperature: Kelvin = 0.0
     v_lfsr: Volt = 0.0
+    burst: int = 1
 
     def __post_init__(self) -> None:
         units = {
@@ -138,6 +146,11 @@ class SamplingNeuron:
                 f"takes away: it expects reset 'subtract' and no leak, got {self.reset!r} and "
                 f"{self.leak}."
             )
+        check_burst("SamplingNeuron", self.burst, keeps=self._keeps_charge)
+
+    @property
+    def _keeps_charge(self) -> bool:
+        return self.reset == "subtract" and self.leak is None
 
     @property
     def gain(self) -> float:
@@ -160,3 +173,24 @@ class SamplingNeuron:
             return 1.0
         step = self.dt if dt is None else as_si(dt, "s", "dt")
         return math.exp(-step / self.leak)
+
+
+def check_burst(who: str, burst: object, *, keeps: bool) -> None:
+    """Refuse a length of bursts that cannot be.
+
+    Parameters
+    ----------
+    who : str
+        Whose it is, for the message.
+    burst : object
+        What was given.
+    keeps : bool
+        Whether its neurons keep their charge: reset by subtraction and no leak.
+    """
+    if not isinstance(burst, int) or isinstance(burst, bool) or not 1 <= burst <= MOST_BURST:
+        raise ValueError(f"{who} expects burst from 1 to {MOST_BURST}, got {burst!r}.")
+    if burst > 1 and not keeps:
+        raise ValueError(
+            f"{who} has bursts of {burst}, which pay charge out: they expect reset 'subtract' and "
+            "no leak."
+        )

@@ -148,7 +148,7 @@ def _program_layer(
     return ProgrammedLayer(
         crossbar=Crossbar(
             conductance=written.conductance,
-            neuron=replace(chip.neuron, spikes=layer.spikes),
+            neuron=replace(chip.neuron, spikes=layer.spikes, burst=layer.burst),
             v_read=chip.v_read,
             pairs_per_core=segment[0],
             columns_per_core=segment[1],

@@ -25,12 +25,16 @@ variable                  dims                   meaning
 ``rows``                  crossbar               cells along one column
 ``columns``, ``cores``    crossbar               columns, and cores that hold them
 ``positions``             crossbar               uses of a convolution's crossbar in each step, or 1
+``sample_cycles``         crossbar               sampling cycles of each step; only with bursts
+``compare_cycles``        crossbar               compare cycles of each step; only with bursts
 ``layer``, ``unit``       neuron                 layer name, index within the layer
 ``window_start``          neuron                 start of the layer's window [s]
 ``step``                  step                   steps integrated, 1 to T
 ========================  =====================  ================================================
 
-Recordings of version 0.1 lack ``active_steps`` and ``always_on``.
+Recordings of version 0.1 lack ``active_steps`` and ``always_on``. The spikes of a burst are events
+of their own, all at the time of their step; with bursts there are ``sample_cycles(crossbar)`` and
+``compare_cycles(crossbar)``, how often a part of each step is repeated.
 
 Attributes are numbers and strings: ``dt``, ``steps``, ``duration`` (length of each layer's window,
 the time base of rates), ``t_start``, ``t_stop``, ``record``, ``complete``, ``n_trials_requested``,
@@ -53,7 +57,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
+from spikeram._kernels.burst import burst_counts
 from spikeram._kernels.encoding import spike_counts
+from spikeram.burst import arriving
 from spikeram.charge import ChargeLayer
 from spikeram.errors import RecordingError
 from spikeram.files import check_output, replacing
@@ -81,10 +87,12 @@ _DIMS: dict[str, tuple[str, ...]] = {
     "positions": ("crossbar",),
     "cores": ("crossbar",),
 }
-# What files of version 0.1 do not hold.
+# What only some recordings hold: files of version 0.1 nothing of it, and cycles those with bursts.
 _ADDED: dict[str, tuple[str, ...]] = {
     "active_steps": ("trial", "crossbar"),
     "always_on": ("crossbar",),
+    "sample_cycles": ("crossbar",),
+    "compare_cycles": ("crossbar",),
 }
 _NUMBERS = ("dt", "steps", "duration", "t_start", "t_stop", "complete", "n_trials_requested")
 _RUN = ("spikeram_schema", "dt", "steps", "record")
@@ -102,7 +110,8 @@ class Activity:
     Parameters
     ----------
     spikes : tuple of int8 ndarray of shape (sample, step, neuron)
-        Spikes -1, 0 or 1 of each layer, step 0 being the first of the layer's own window.
+        Spikes -1, 0 or 1 of each layer, of bursts their number with its sign, step 0 being the
+        first of the layer's own window.
     membrane : int32 ndarray of shape (sample, step, output)
         Membrane of the last layer, after each step's reset [quanta].
     """
@@ -173,9 +182,15 @@ def build(
     starts = Wiring(nodes).starts(constant_input=not has_input)
     start = np.array([starts[name] for name in names])
     window = np.repeat(start, widths)
-    if any(spikes.min(initial=0) < -1 or spikes.max(initial=0) > 1 for spikes in activity.spikes):
-        raise ValueError("build expects spikes of -1, 0 or 1, got others.")
-    counts = np.concatenate([spike_counts(spikes) for spikes in activity.spikes], axis=1)
+    most = ([1] if has_input else []) + [layer.burst for layer in layers]
+    _check_spikes(activity, most)
+    counts = np.concatenate(
+        [
+            spike_counts(spikes) if burst == 1 else burst_counts(spikes)
+            for spikes, burst in zip(activity.spikes, most)
+        ],
+        axis=1,
+    )
 
     variables = {
         "row_size": (("trial", "neuron"), counts.astype(np.int32)),
@@ -196,11 +211,19 @@ def build(
     if active_steps is not None:
         _check_shape("active_steps", active_steps.shape, (samples, len(layers)))
         variables["active_steps"] = (("trial", "crossbar"), np.asarray(active_steps, np.int64))
+    if max(most) > 1:
+        sampled = list(arriving(Wiring(nodes)).values())
+        compared = [layer.burst for layer in layers]
+        for name, cycles in (("sample_cycles", sampled), ("compare_cycles", compared)):
+            variables[name] = (("crossbar",), np.array(cycles, dtype=np.int64))
     if record == "spikes":
         # (sample, neuron, step): C order is then the order of the events.
         trains = np.concatenate([spikes.transpose(0, 2, 1) for spikes in activity.spikes], axis=1)
         fired = np.flatnonzero(trains)
         sign = trains.reshape(-1)[fired]
+        if max(most) > 1:
+            fired = np.repeat(fired, np.abs(sign))
+            sign = np.sign(trains.reshape(-1)[fired])
         step = window[fired // steps % window.size] + fired % steps
         variables["t"] = (("event",), step * float(dt))
         if np.any(sign < 0):
@@ -322,6 +345,13 @@ def drivers(ds: xr.Dataset) -> dict[str, list[str]]:
     return {name: known.get(name, [source]) for name, source in zip(crossbars, before)}
 
 
+def _check_spikes(activity: Activity, most: Sequence[int]) -> None:
+    for spikes, burst in zip(activity.spikes, most):
+        if spikes.min(initial=0) < -burst or spikes.max(initial=0) > burst:
+            expected = "-1, 0 or 1" if burst == 1 else f"-{burst} to {burst}"
+            raise ValueError(f"build expects spikes of {expected}, got others.")
+
+
 def _checked_samples(
     activity: Activity, layers: Sequence[ChargeLayer], names: list[str], steps: int
 ) -> int:
@@ -389,6 +419,8 @@ def described(ds: xr.Dataset) -> xr.Dataset:
         "rows": ("1", "cells along one column"),
         "columns": ("1", "columns"),
         "positions": ("1", "positions at which the crossbar is used in each step"),
+        "sample_cycles": ("1", "sample-and-integrate cycles of each step"),
+        "compare_cycles": ("1", "compare cycles of each step"),
         "cores": ("1", "cores that hold the crossbar"),
         "window_start": ("s", "start of the layer's window"),
         "step": ("1", "steps integrated"),
@@ -487,7 +519,7 @@ def raster(ds: xr.Dataset, layer: str) -> xr.DataArray:
     Returns
     -------
     int8 xarray.DataArray of dims (trial, step, unit)
-        -1, 0 or 1 in each step of the layer's own window.
+        -1, 0 or 1 in each step of the layer's own window; of a burst, how many with their sign.
     """
     part = select(ds, neuron=members(ds, layer))
     trials, steps, units = part.sizes["trial"], int(ds.attrs["steps"]), part.sizes["neuron"]
@@ -495,7 +527,7 @@ def raster(ds: xr.Dataset, layer: str) -> xr.DataArray:
     delay = part["t"].values - part["window_start"].values[train % units]
     step = np.floor(delay / ds.attrs["dt"] + _SLACK / 2).astype(np.int64)
     dense = np.zeros((trials, steps, units), dtype=np.int8)
-    dense[train // units, step, train % units] = part["sign"].values if "sign" in part else 1
+    np.add.at(dense, (train // units, step, train % units), signs(part))
     return xr.DataArray(
         dense,
         dims=("trial", "step", "unit"),
@@ -612,8 +644,11 @@ def _check_same_run(first: xr.Dataset, part: xr.Dataset) -> None:
         "columns",
         "positions",
         "cores",
+        *(name for name, dims in _ADDED.items() if dims == ("crossbar",)),
     ):
-        if not np.array_equal(first[name].values, part[name].values):
+        if (name in first.variables) != (name in part.variables):
+            raise RecordingError(f"concatenate expects {name} in all parts or in none.")
+        if name in first.variables and not np.array_equal(first[name].values, part[name].values):
             raise RecordingError(f"concatenate expects the same {name} in all parts, got others.")
 
 
@@ -711,7 +746,8 @@ def _check_events(ds: xr.Dataset, bounds: NDArray[np.int64]) -> None:
     t = ds["t"].values
     if not np.all(np.isfinite(t)):
         raise RecordingError("The recording expects finite spike times, got others.")
-    later = t[1:] > t[:-1]
+    # The spikes of a burst share the time of their step.
+    later = t[1:] >= t[:-1] if "compare_cycles" in ds.variables else t[1:] > t[:-1]
     # From the last spike of a train to the first of the next, time may go back.
     ends = bounds[(bounds > 0) & (bounds < t.size)]
     later[ends - 1] = True

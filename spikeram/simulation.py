@@ -21,7 +21,9 @@ from numpy.typing import ArrayLike, NDArray
 
 import spikeram.accessor  # noqa: F401  # registers recording.spk
 from spikeram import recording, registry
+from spikeram._kernels.burst import burst_counts
 from spikeram._kernels.encoding import driven_positions, driven_steps, spike_counts
+from spikeram.burst import most_spikes
 from spikeram.charge import ChargeLayer
 from spikeram.clocked import (
     charge_of as charge_of,
@@ -317,6 +319,7 @@ def _driven(
     wiring = Wiring(nodes)
     trains = dict(zip((layer.name for layer in wiring.layers), activity.spikes))
     trains[INPUT] = _constant(levels, steps) if stimulus.spikes is None else stimulus.spikes
+    most = most_spikes(wiring)
     counts: dict[str, NDArray[np.int64]] = {}
     rows, active_steps = [], []
     for node in nodes:
@@ -330,7 +333,8 @@ def _driven(
         for source, part in wiring.parts(node.name):
             if source != INPUT:
                 if source not in counts:
-                    counts[source] = spike_counts(trains[source])
+                    count = spike_counts if most[source] == 1 else burst_counts
+                    counts[source] = count(trains[source])
                 driven += counts[source] @ node.reuse[part]
         rows.append(driven)
         arriving = incoming(wiring, node.name, trains)

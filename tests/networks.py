@@ -139,12 +139,18 @@ def random_layer(
 
 
 def random_graph(
-    rng: np.random.Generator, n_nodes: int, *, current: bool, noisy: bool = False
+    rng: np.random.Generator,
+    n_nodes: int,
+    *,
+    current: bool,
+    noisy: bool = False,
+    bursts: bool = False,
 ) -> tuple[list[ChargeLayer | MaxPool], dict[str, NDArray[np.int32]]]:
     """Return layers and max pools, each driven by some before it, and a drive for two samples.
 
     Of all kinds of neurons, noisy ones among them where wanted, with branches that are added,
     joined, pooled, of unequal lengths or never read, and with inputs that several layers read.
+    With `bursts`, some neurons fire several spikes in a step.
     """
     widths = {INPUT: int(rng.integers(1, 6))}
     nodes: list[ChargeLayer | MaxPool] = []
@@ -171,7 +177,10 @@ def random_graph(
                 name=name,
                 spikes=kind,
                 slope=float(rng.choice([0.0, 0.25, 1.0])) if kind == "signed" else 0.0,
-                reset="subtract" if kind == "signed" else str(rng.choice(["subtract", "zero"])),
+                reset="subtract"
+                if kind == "signed" or bursts
+                else str(rng.choice(["subtract", "zero"])),
+                burst=int(rng.choice([1, 2, 5])) if bursts else 1,
                 rail=int(rng.choice([2**30, 8000])),
                 quantum=2.0 ** -int(rng.integers(10, 24)),
                 sources=said,

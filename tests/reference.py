@@ -149,19 +149,24 @@ def _fire_by_hand(layer, state, incoming, drive):
             u += int(drive[j])
         u += sum(int(w) * x for w, x in zip(layer.weight[:, j], incoming))
         u = max(-layer.rail, min(layer.rail, u))
-        threshold = int(layer.threshold[j])
-        if layer.spikes == "signed":
-            spike, charge = signed_by_hand(u, state["count"][j], threshold, int(layer.negative[j]))
-        else:
-            spike, charge = 1 if u >= threshold else 0, threshold
-            if layer.spikes == "ternary" and u <= -threshold:
-                spike = -1
-        if spike:
-            u = u - spike * charge if layer.reset == "subtract" else 0
-        out.append(spike)
+        out.append(0)
+        for _ in range(layer.burst):
+            spike, charge = _compare_by_hand(layer, j, u, state["count"][j])
+            if spike:
+                u = u - spike * charge if layer.reset == "subtract" else 0
+            out[-1] += spike
+            state["count"][j] += spike
         state["membrane"][j] = u
-        state["count"][j] += spike
     return out
+
+
+def _compare_by_hand(layer, j, u, count):
+    threshold = int(layer.threshold[j])
+    if layer.spikes == "signed":
+        return signed_by_hand(u, count, threshold, int(layer.negative[j]))
+    if layer.spikes == "ternary" and u <= -threshold:
+        return -1, threshold
+    return (1, threshold) if u >= threshold else (0, threshold)
 
 
 def signed_by_hand(u, count, theta, theta_n):

@@ -25,7 +25,7 @@ from spikeram.seeds import Purpose, key
 from spikeram.simulation import clocked, simulate
 from spikeram.wiring import Wiring
 
-from networks import inputs, random_graph, trained
+from networks import inputs, random_graph, random_layer, trained
 
 
 @pytest.fixture(autouse=True)
@@ -68,11 +68,12 @@ def plain_synapses(source, target, layer, batch=1, sign=1, *, on="charge", delay
     pathways = {"pre": ("spike", "+=")}
     if "_negative_spikespace" in source.variables:
         pathways["minus"] = ("negative_spike", "-=")
+    each = "*abs(burst_size_pre)" if "burst_size" in source.variables else ""
     synapses = b2.Synapses(
         source,
         target,
         "w : volt",
-        on_pre={name: f"{on}_post {adds} w" for name, (_, adds) in pathways.items()},
+        on_pre={name: f"{on}_post {adds} w{each}" for name, (_, adds) in pathways.items()},
         on_event={name: event for name, (event, _) in pathways.items()},
         delay=dict.fromkeys(pathways, delay),
     )
@@ -181,10 +182,11 @@ def test_crossbars_synapses_and_kernels_fire_the_same_spikes(network, batch):
     n_nodes=st.integers(1, 6),
     current=st.booleans(),
     noisy=st.booleans(),
+    bursts=st.booleans(),
 )
-def test_graphs_fire_the_spikes_of_the_clocked_engine(seed, n_nodes, current, noisy):
+def test_graphs_fire_the_spikes_of_the_clocked_engine(seed, n_nodes, current, noisy, bursts):
     rng = np.random.default_rng(seed)
-    nodes, drive = random_graph(rng, n_nodes, current=current, noisy=noisy)
+    nodes, drive = random_graph(rng, n_nodes, current=current, noisy=noisy, bursts=bursts)
     options = {"steps": 7, "first_sample": 3, "keys": [np.uint64(n) for n in range(n_nodes)]}
     n_inputs = Wiring(nodes).widths["input"]
     stimulus = (
@@ -196,6 +198,24 @@ def test_graphs_fire_the_spikes_of_the_clocked_engine(seed, n_nodes, current, no
     for mine, theirs in zip(found.spikes, oracle.spikes, strict=True):
         np.testing.assert_array_equal(mine, theirs)
     np.testing.assert_array_equal(found.membrane, oracle.membrane)
+
+
+@pytest.mark.slow
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), kind=st.sampled_from(["unipolar", "ternary", "signed"]))
+def test_bursts_reach_crossbars_and_plain_synapses_alike(seed, kind):
+    rng = np.random.default_rng(seed)
+    layers = [
+        random_layer(rng, *pair, spikes=kind, burst=int(rng.integers(1, 6)))
+        for pair in ((4, 6), (6, 3), (3, 2))
+    ]
+    drive, spikes = random_input(rng, layers, False, 2, 8)
+    oracle = clocked(layers, drive, spikes, steps=8)
+    for connect in (None, plain_synapses):
+        found = run_network(layers, drive, spikes, steps=8, connect=connect)
+        for mine, theirs in zip(found.spikes, oracle.spikes, strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+        np.testing.assert_array_equal(found.membrane, oracle.membrane)
 
 
 def test_running_a_network_leaves_brian2_as_it_was():

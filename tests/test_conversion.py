@@ -190,6 +190,24 @@ def test_converting_twice_gives_the_same_network():
         np.testing.assert_array_equal(a.threshold, b.threshold)
 
 
+@pytest.mark.parametrize(("method", "longest"), [("least_squares", 1), ("burst", 4)])
+def test_the_report_says_what_rounding_every_activation_by_hand_does(method, longest):
+    ann, steps = trained(2), 4
+    network = convert(ann, X, steps=steps, method=method)
+    found = report(network, X)[0]
+    layer = network.layers[0]
+    clipped, error, power = 0, 0.0, 0.0
+    for z in X @ layer.weight + layer.bias:
+        for a, threshold in zip(np.maximum(z, 0), layer.threshold):
+            count = min(np.floor(a * steps / threshold + 0.5), longest * steps)
+            clipped += a > longest * threshold
+            error += (count * threshold / steps - a) ** 2
+            power += a**2
+    assert found.clipped == pytest.approx(clipped / (300 * 8))
+    assert found.error == pytest.approx(np.sqrt(error / power))
+    assert found.threshold == pytest.approx(np.median(layer.threshold))
+
+
 def test_the_report_names_each_rectified_layer_with_its_error():
     network = convert(trained(), X, steps=8)
     rows = report(network, X)

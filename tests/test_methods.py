@@ -1,10 +1,14 @@
 """Methods of conversion: what each chooses, and what it is good for."""
 
+import sys
+
 import numpy as np
 import pytest
 
 from spikeram.conversion import (
     METHODS,
+    Graph,
+    Node,
     calibrate_bias,
     convert,
     lower,
@@ -153,7 +157,40 @@ def test_auto_takes_the_best_of_what_it_measured_and_says_why():
     choice = network.origin["choice"]
     assert network.method in CANDIDATES
     assert choice.startswith(f"{network.method}, measured on 60 held-out samples at T=2: ")
-    assert all(name in choice for name in CANDIDATES)
+    # Two steps are less than one with bursts of four.
+    assert all((name in choice) == (METHODS[name].burst == 1) for name in CANDIDATES)
+
+
+def test_auto_gives_bursts_the_same_time(monkeypatch):
+    # The function `convert` hides the module of its name.
+    monkeypatch.setattr(sys.modules[convert.__module__], "CANDIDATES", ("max", "burst"))
+    network = convert(ANN, X, steps=8, method=AUTO)
+    # Two steps of five levels against eight steps of two, and the largest activation as threshold.
+    assert (network.method, network.steps) == ("burst", 2)
+    assert "at T=8 (2 steps with bursts, which last as long): burst " in network.origin["choice"]
+
+
+def test_late_charge_costs_less_where_neurons_burst():
+    ann = layers_of(8)
+    plain, burst = (
+        error(convert(ann, X, steps=8, method=m), ann=ann)
+        for m in ("percentile", "burst_percentile")
+    )
+    assert burst < plain
+
+
+def test_a_quarter_of_the_steps_with_bursts_of_four_loses_no_more():
+    ann = layers_of(8)
+    plain = error(convert(ann, X, steps=16, method="least_squares"), ann=ann)
+    burst = error(convert(ann, X, steps=4, method="burst"), ann=ann)
+    assert burst < plain
+
+
+def test_thresholds_with_room_are_those_of_so_many_times_the_steps():
+    sizes = np.abs(RNG.normal(size=(500, 3)))
+    roomy = thresholds.least_squares(sizes, 2, room=4)
+    # The same levels, and a spike of a step is worth a quarter of what it would be of four.
+    np.testing.assert_allclose(roomy, thresholds.least_squares(sizes, 8) / 4)
 
 
 def test_auto_measures_a_regression_by_its_error():
@@ -185,6 +222,40 @@ def test_methods_for_a_number_of_steps_ask_for_it(options, message):
 def test_auto_needs_samples_to_hold_back():
     with pytest.raises(ConversionError, match="it expects at least 10, got 9"):
         convert(ANN, X[:9], steps=4, method=AUTO)
+
+
+def residual(scale):
+    """Return a sum of a shortcut and a branch whose activations are `scale` times as large."""
+    rng = np.random.default_rng(6)
+    weights = [rng.normal(0, 0.6, shape) for shape in ((5, 6), (5, 5), (5, 5), (3, 5))]
+    bias = rng.normal(0, 0.1, 5)
+    nodes = (
+        Node(name="a", op=ops.Linear(weight=weights[0]), inputs=("input",)),
+        Node(name="shortcut", op=ops.Rectifier(), inputs=("a",)),
+        Node(
+            name="b",
+            op=ops.Linear(weight=scale * weights[1], bias=scale * bias),
+            inputs=("shortcut",),
+        ),
+        Node(name="branch", op=ops.Rectifier(), inputs=("b",)),
+        Node(name="c", op=ops.Linear(weight=weights[2] / scale), inputs=("branch",)),
+        Node(name="sum", op=ops.Add(), inputs=("c", "shortcut")),
+        Node(name="d", op=ops.Rectifier(), inputs=("sum",)),
+        Node(name="end", op=ops.Linear(weight=weights[3]), inputs=("d",)),
+    )
+    return lower(Graph(nodes=nodes, input_shape=(6,), classes=None))
+
+
+@pytest.mark.parametrize("method", ["max", "percentile", "least_squares", "signed", "burst"])
+def test_branches_that_meet_need_no_common_scale(method):
+    # A power of two leaves every rounding as it was: the same spikes, to the bit.
+    even, uneven = (
+        simulate(convert(residual(scale), X, steps=8, method=method), X[:50], steps=8)
+        for scale in (1.0, 1024.0)
+    )
+    assert even.sizes["event"] > 0
+    for name in ("t", "row_size", "output"):
+        np.testing.assert_array_equal(even[name], uneven[name])
 
 
 def test_columns_whose_spikes_meet_at_one_row_get_one_threshold():

@@ -98,6 +98,32 @@ def test_our_own_dialect_keeps_a_network_to_the_bit(build, tmp_path):
             np.testing.assert_array_equal(a.gather.index, b.gather.index)
 
 
+def test_our_own_dialect_keeps_neurons_in_metadata_that_nir_has_no_node_for(tmp_path):
+    network = pooled()
+    first, second, last = network.layers
+    first = replace(first, spikes="signed", slope=np.array([0.0, 0.25]), burst=3)
+    network = network.with_layers((first, replace(second, burst=2), last))
+    said = "only spikeram reads, that neurons of 'conv_1' take spikes back; .*'conv_2' fire bursts"
+    with pytest.warns(nir.NIRAssumption, match=said):
+        nir.to_nir(network, tmp_path / "a.nir")
+    again = nir.to_network(tmp_path / "a.nir")
+    for a, b in zip(network.layers, again.layers, strict=True):
+        assert (a.spikes, a.burst) == (b.spikes, b.burst)
+        np.testing.assert_array_equal(a.slope, b.slope)
+    x, _ = constant(network)
+    mine, theirs = (sr.simulate(each, x)["output"] for each in (network, again))
+    np.testing.assert_array_equal(mine, theirs)
+
+
+def test_neurons_that_only_metadata_tell_are_not_run_as_others(tmp_path):
+    first, *rest = dense().layers
+    network = SpikingNetwork(layers=(replace(first, burst=2), *rest), steps=4)
+    with pytest.warns(nir.NIRAssumption, match="fire bursts"):
+        graph = nir.to_nir(network, tmp_path / "a.nir")
+    with pytest.raises(ConversionError, match="'dense_1_spikes' take spikes back or fire bursts"):
+        nir.run(graph, constant(network)[1])
+
+
 def test_classes_and_origin_come_back(tmp_path):
     nir.to_nir(dense(classes=np.array(["a", "b", "c"]), origin={"of": [1]}), tmp_path / "a.nir")
     again = nir.to_network(tmp_path / "a.nir")
@@ -358,10 +384,15 @@ def test_a_loop_is_no_network():
 def test_what_nir_has_no_node_for_is_named(tmp_path):
     rng = np.random.default_rng(0)
     network = SpikingNetwork(
-        layers=(layer("a", rng, 2, 2, spikes="signed"), layer("b", rng, 2, 2, spikes="ternary"))
+        layers=(
+            layer("a", rng, 2, 2, spikes="signed"),
+            layer("b", rng, 2, 2, burst=3),
+            layer("c", rng, 2, 2, spikes="ternary"),
+        )
     )
-    with pytest.raises(ConversionError, match="neurons of 'a' take spikes back"):
-        nir.to_nir(network, tmp_path / "a.nir")
+    said = "neurons of 'a' take spikes back; neurons of 'b' fire bursts.* save it as .npz"
+    with pytest.raises(ConversionError, match=said):
+        nir.to_nir(network, tmp_path / "a.nir", dialect="sinabs")
 
 
 @pytest.mark.parametrize(

@@ -27,9 +27,10 @@ class Problem:
     Parameters
     ----------
     layers : list of dict
-        One after another: ``kind``, and the numbers and arrays of that kind in torch's layout.
-    calibration, images : ndarray of shape (sample, 1, 28, 28)
-        Inputs in [0, 1], single precision.
+        In their order: ``kind``, the numbers and arrays of that kind in torch's layout, and
+        ``inputs``, the places in the list that it reads, -1 for the images.
+    calibration, images : ndarray of shape (sample, channel, y, x)
+        Inputs as the network takes them, single precision.
     labels : ndarray of shape (sample,)
         Of `images`.
     logits : ndarray of shape (sample, class)

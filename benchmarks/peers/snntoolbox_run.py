@@ -41,38 +41,60 @@ verbose = 0
 def keras_model(problem: Problem) -> Any:
     """Return the network with the channel last, and a softmax behind its last layer."""
     channels, *size = problem.images.shape[1:]
-    model = keras.Sequential([keras.layers.InputLayer((*size, channels))])
+    values = {-1: keras.Input((*size, channels))}
     flattened = None
-    for layer in problem.layers:
-        kind = layer["kind"]
+    for place, layer in enumerate(problem.layers):
+        given = [values[source] for source in layer["inputs"]]
+        if layer["kind"] == "flatten":
+            flattened = given[0].shape[1:]
         last = layer is problem.layers[-1]
-        if kind == "flatten":
-            flattened = model.output_shape[1:]
-            model.add(keras.layers.Flatten())
-        elif kind == "relu":
-            model.add(keras.layers.Activation("relu"))
-        elif kind == "average_pool":
-            model.add(keras.layers.AveragePooling2D(layer["size"]))
-        elif kind == "convolution":
-            kernel = layer["weight"].transpose(2, 3, 1, 0)
-            padding = "same" if layer["padding"] else "valid"
-            model.add(keras.layers.Conv2D(kernel.shape[-1], kernel.shape[:2], padding=padding))
-            model.layers[-1].set_weights([kernel, layer["bias"]])
-        elif kind == "batch_norm":
-            model.add(keras.layers.BatchNormalization(epsilon=layer["epsilon"]))
-            names = ("weight", "bias", "running_mean", "running_var")
-            model.layers[-1].set_weights([layer[name] for name in names])
-        elif kind == "dense":
-            rows = layer["weight"].T
-            if flattened is not None:
-                rows = _channel_last(rows, flattened)
-                flattened = None
-            model.add(keras.layers.Dense(rows.shape[1], "softmax" if last else None))
-            model.layers[-1].set_weights([rows, layer["bias"]])
-        else:
-            raise ValueError(f"keras_model knows no layer of kind {kind!r}.")
+        values[place] = _added(layer, given, flattened, last=last)
+        if layer["kind"] == "dense":
+            flattened = None
+    model = keras.Model(values[-1], values[len(problem.layers) - 1])
     model.compile("sgd", "categorical_crossentropy")
     return model
+
+
+def _added(layer: dict[str, Any], given: list[Any], flattened: Any, *, last: bool) -> Any:
+    """Return what a layer makes of what it is given, with its weights."""
+    kind = layer["kind"]
+    if kind == "add":
+        return keras.layers.Add()(given)
+    (x,) = given
+    if kind == "flatten":
+        return keras.layers.Flatten()(x)
+    if kind == "relu":
+        return keras.layers.Activation("relu")(x)
+    if kind == "average_pool":
+        return keras.layers.AveragePooling2D(layer["size"])(x)
+    if kind == "convolution":
+        kernel = layer["weight"].transpose(2, 3, 1, 0)
+        padding, stride = layer["padding"], layer["stride"]
+        if padding and stride > 1:
+            # "same" would pad at the far edges alone.
+            x = keras.layers.ZeroPadding2D(padding)(x)
+        made = keras.layers.Conv2D(
+            kernel.shape[-1],
+            kernel.shape[:2],
+            strides=stride,
+            padding="same" if padding and stride == 1 else "valid",
+        )
+        weights = [kernel, layer.get("bias", np.zeros(kernel.shape[-1]))]
+    elif kind == "batch_norm":
+        made = keras.layers.BatchNormalization(epsilon=layer["epsilon"])
+        weights = [layer[name] for name in ("weight", "bias", "running_mean", "running_var")]
+    elif kind == "dense":
+        rows = layer["weight"].T
+        if flattened is not None:
+            rows = _channel_last(rows, flattened)
+        made = keras.layers.Dense(rows.shape[1], "softmax" if last else None)
+        weights = [rows, layer["bias"]]
+    else:
+        raise ValueError(f"keras_model knows no layer of kind {kind!r}.")
+    out = made(x)
+    made.set_weights(weights)
+    return out
 
 
 def _channel_last(rows: Any, image: tuple[int, ...]) -> Any:

@@ -15,6 +15,8 @@ from spikeram.simulation import simulate
 from spikeram.statistics import accuracy
 
 METHODS = ("least_squares", "reconstruction", "percentile")
+DEEP = ("least_squares", "signed_reconstruction", "percentile")
+"""For networks with branches."""
 
 
 def main() -> None:
@@ -22,7 +24,8 @@ def main() -> None:
     torch.set_num_threads(1)
     network = read(torch_model(problem.layers), input_shape=problem.images.shape[1:])
     rows: list[dict[str, Any]] = []
-    for method in METHODS:
+    chain = all(len(layer["inputs"]) == 1 for layer in problem.layers)
+    for method in METHODS if chain else DEEP:
         # The first use compiles, or loads what was compiled.
         some = convert(network, problem.calibration[:20], steps=2, method=method)
         simulate(some, problem.images[:20], record="counts")

@@ -25,7 +25,13 @@ from spikeram.conversion.nir.dialects import DIALECTS, Dialect, DialectName, Rea
 from spikeram.conversion.nir.file import write
 from spikeram.conversion.nir.graph import Edge, Leaf, NIRGraph
 from spikeram.conversion.nir.parameters import Shape
-from spikeram.conversion.nir.stages import Branch, Stage, running_stages, trained_stages
+from spikeram.conversion.nir.stages import (
+    Branch,
+    Stage,
+    running_stages,
+    strange_neurons,
+    trained_stages,
+)
 from spikeram.encoding import LEVELS
 from spikeram.network import SpikingNetwork
 from spikeram.simulation import Model
@@ -59,7 +65,8 @@ def to_nir(
     path : str or Path
         The file, by convention ``.nir``.
     dialect : str
-        Who is to read it. ``spikeram`` keeps a `SpikingNetwork` to the bit, for `to_network`; all
+        Who is to read it. ``spikeram`` keeps a `SpikingNetwork` to the bit, for `to_network`,
+        neurons that take spikes back or fire bursts in metadata alone, of which it warns; all
         others have thresholds of 1 and weights in the charge quanta that simulations run on.
     readout : {"current", "spikes"}, optional
         Whether the last layer's weighted sums leave the graph, or spikes of neurons, which drop
@@ -78,8 +85,8 @@ def to_nir(
     Raises
     ------
     ConversionError
-        If there is what NIR has no node for (leaks, max pools, neurons below zero), or a layer as
-        a matrix is too large.
+        If there is what the file cannot hold (leaks, max pools, and but in the dialect
+        ``spikeram`` neurons below zero and bursts), or a layer as a matrix is too large.
     """
     if dialect not in DIALECTS:
         raise ValueError(f"dialect expects one of {', '.join(DIALECTS)}, got {dialect!r}.")
@@ -91,6 +98,13 @@ def to_nir(
     lossless = dialect == "spikeram" and isinstance(model, SpikingNetwork)
     if lossless and isinstance(model, SpikingNetwork):
         stages = trained_stages(model)
+        strange = strange_neurons(model)
+        if strange:
+            warnings.warn(
+                f"Only the metadata say, and only spikeram reads, that {'; '.join(strange)}.",
+                NIRAssumption,
+                stacklevel=2,
+            )
     else:
         stages = running_stages(model)
     if dialect != "spikeram":
@@ -274,6 +288,10 @@ class _Writer:
             "theta": stage.scale.reshape(stage.n_columns, -1)[:, 0],
             "weight_scale": scale,
         }
+        if self.lossless and stage.slope is not None:
+            about["slope"] = stage.slope
+        if self.lossless and stage.burst > 1:
+            about["burst"] = stage.burst
         if self.lossless and stage.gather is not None:
             about["gather"] = stage.gather.index
             about["gather_inputs"] = stage.gather.n_inputs

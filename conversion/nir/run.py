@@ -96,6 +96,7 @@ def run(
     array([[5.]])
     """
     flat = graph.flattened()
+    _check_kinds(flat)
     settled = settle(flat, conventions or Conventions())
     if settled.assumed:
         warnings.warn(" ".join(settled.assumed), NIRAssumption, stacklevel=2)
@@ -111,6 +112,20 @@ def run(
         recorded={name: trains[name] for name in record},
         assumed=settled.assumed,
     )
+
+
+def _check_kinds(graph: NIRGraph) -> None:
+    """Refuse neurons of our own that only the metadata of a node tell from those of NIR."""
+    strange = [
+        name
+        for name, node in graph.leaves().items()
+        if node.metadata.get("spikes") == "signed" or node.metadata.get("burst", 1) != 1
+    ]
+    if strange:
+        raise ConversionError(
+            f"Neurons of {', '.join(map(repr, strange))} take spikes back or fire bursts, which "
+            "nodes of NIR do not. Read the file with to_network, and simulate that."
+        )
 
 
 class _Simulation:

@@ -118,6 +118,10 @@ class Stage:
         Of a convolution; a row is the sum of its taps here.
     sources : mapping of str to int
         What drives the layer, in the order of its inputs, and how many inputs each is.
+    slope : ndarray of shape (column,) or None
+        Of signed neurons, the slope below zero.
+    burst : int
+        Most spikes of a neuron in a step.
     """
 
     name: str
@@ -130,6 +134,8 @@ class Stage:
     reset: str
     gather: Gather | None
     sources: dict[str, int]
+    slope: Array | None = None
+    burst: int = 1
 
     @property
     def n_outputs(self) -> int:
@@ -197,9 +203,10 @@ def _rows_of(gather: Gather, weight: Array, inputs: slice, source: str) -> Branc
 def trained_stages(network: SpikingNetwork) -> list[Stage]:
     """Return the layers in the trained network's units: inputs of any layer are values.
 
-    A spike must be scaled by its worth before it enters the next stage.
+    A spike must be scaled by its worth before it enters the next stage. Neurons that NIR has no
+    node for are among them, for whoever keeps `spikes`, `slope` and `burst` besides.
     """
-    _check(network)
+    _refuse(_pools(network))
     return [
         Stage(
             name=layer.name,
@@ -212,8 +219,27 @@ def trained_stages(network: SpikingNetwork) -> list[Stage]:
             reset="subtract",
             gather=layer.gather,
             sources=_sources(network, layer.name),
+            slope=np.asarray(layer.slope) if layer.spikes == "signed" else None,
+            burst=layer.burst,
         )
         for layer in network.layers
+    ]
+
+
+def strange_neurons(network: SpikingNetwork) -> list[str]:
+    """Return, layer by layer, what its neurons do that those of NIR do not."""
+    found = [
+        f"neurons of {layer.name!r} take spikes back"
+        for layer in network.layers
+        if layer.spikes == "signed"
+    ]
+    found += [
+        f"neurons of {layer.name!r} fire bursts" for layer in network.layers if layer.burst > 1
+    ]
+    return found + [
+        f"neurons of {layer.name!r} fire below zero"
+        for layer in network.layers[:-1]
+        if layer.spikes == "ternary"
     ]
 
 
@@ -223,33 +249,26 @@ def running_stages(model: Model) -> list[Stage]:
     Raises
     ------
     ConversionError
-        If there is what NIR has no node for: leaks, max pools and signed neurons.
+        If there is what NIR has no node for: leaks, max pools, bursts and signed neurons.
     """
     layers = model.charge_layers()
-    _check(model.network, [layer.name for layer in layers if layer.decay < 1])
+    leaky = [f"neurons of {layer.name!r} leak" for layer in layers if layer.decay < 1]
+    _refuse([*_pools(model.network), *strange_neurons(model.network), *leaky])
     return [_of_charge(layer, model.network) for layer in layers]
 
 
-def _check(network: SpikingNetwork, leaky: list[str] | None = None) -> None:
-    """Refuse what NIR has no node for, all of it at once."""
-    problems = [
+def _pools(network: SpikingNetwork) -> list[str]:
+    return [
         f"pool {node.name!r} takes maxima" for node in network.nodes if isinstance(node, MaxPool)
     ]
-    problems += [
-        f"neurons of {layer.name!r} take spikes back"
-        for layer in network.layers
-        if layer.spikes == "signed"
-    ]
-    problems += [
-        f"neurons of {layer.name!r} fire below zero"
-        for layer in network.layers[:-1]
-        if layer.spikes == "ternary"
-    ]
-    problems += [f"neurons of {name!r} leak" for name in leaky or []]
+
+
+def _refuse(problems: list[str]) -> None:
+    """Refuse what NIR has no node for, all of it at once."""
     if problems:
         raise ConversionError(
             f"NIR has no node for what is in the network: {'; '.join(problems)}. Convert it with "
-            "average pools and another method."
+            "average pools and another method, or save it as .npz, which holds every network."
         )
 
 

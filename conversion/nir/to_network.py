@@ -29,6 +29,7 @@ from spikeram.conversion.nir.weights import Weights, joined, matrix_of, weights_
 from spikeram.errors import ConversionError
 from spikeram.gather import Gather
 from spikeram.network import Layer, SpikingNetwork
+from spikeram.neuron import Spikes
 from spikeram.wiring import INPUT
 
 
@@ -136,14 +137,16 @@ class _Layers:
         weight, bias, threshold = made
         if neuron is None:
             threshold = _of_output(about, weight, bias)
-        ternary = neuron is None or about.get("spikes") == "ternary"
+        spikes, slope, burst = _kinds(neuron is None, about)
         return Layer(
             name=str(about.get("name", section.name)),
             weight=weight,
             bias=bias,
             threshold=threshold,
             initial=self._initial(section, about),
-            spikes="ternary" if ternary else "unipolar",
+            spikes=spikes,
+            slope=slope,
+            burst=burst,
             gather=weights.gather,
         )
 
@@ -201,6 +204,17 @@ class _Layers:
                 "SpikingNetwork has one for each layer."
             )
         return float(shares.ravel()[0])
+
+
+def _kinds(last: bool, about: Metadata) -> tuple[Spikes, Array | float, int]:
+    """Return the kind of spikes, the slope below zero and the longest burst that metadata say."""
+    if last:
+        return "ternary", 0.0, 1
+    said, slope, burst = (about.get(name) for name in ("spikes", "slope", "burst"))
+    longest = burst if isinstance(burst, int) else 1
+    if said == "signed":
+        return "signed", slope if isinstance(slope, np.ndarray) else 0.0, longest
+    return "ternary" if said == "ternary" else "unipolar", 0.0, longest
 
 
 def _metadata(section: Section) -> Metadata:

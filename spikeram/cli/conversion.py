@@ -89,7 +89,8 @@ def inspect(model: Path, input_shape: tuple[int, ...] | None, chip: str) -> None
 @click.option(
     "--method",
     help="How thresholds are chosen: max, max_channel, percentile_layer, percentile, "
-    "least_squares, reconstruction, signed, signed_reconstruction, learned, learned_signed, "
+    "least_squares, reconstruction, signed, signed_reconstruction, burst_percentile, burst, "
+    "burst_reconstruction, signed_burst_reconstruction, learned, learned_signed, "
     "learned_reconstruction, or auto to measure and choose. Default: learned_reconstruction "
     "where the model brings thresholds, else least_squares.",
 )
@@ -140,9 +141,10 @@ def convert(
             f"{row.clipped:.2%}",
             f"{row.error:.2%}",
         ]
-        for row in report(network, x, steps=steps)
+        for row in report(network, x, steps=network.steps or steps)
     ]
-    header = ["layer", "neurons", "median threshold", "clipped", f"expected error at T={steps}"]
+    at = f"expected error at T={network.steps or steps}"
+    header = ["layer", "neurons", "median threshold", "clipped", at]
     show(Table(header, rows), f"{model}: {network.method}")
     if "choice" in network.origin:
         say(f"auto took {network.origin['choice']}.")

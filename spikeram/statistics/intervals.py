@@ -82,7 +82,9 @@ def isi_histogram(ds: xr.Dataset, edges: ArrayLike | None = None) -> xr.DataArra
         Numbers of intervals, at the centres of the bins; `n` is their sum over all bins.
     """
     if edges is None:
-        bounds = (np.arange(max(int(ds.attrs["steps"]), 2)) + 0.5) * ds.attrs["dt"]
+        # Spikes of one burst are no time apart.
+        least = 0 if "compare_cycles" in ds.variables else 1
+        bounds = (np.arange(least, max(int(ds.attrs["steps"]), 2) + 1) - 0.5) * ds.attrs["dt"]
     else:
         bounds = np.asarray(edges, dtype=np.float64)
         if bounds.ndim != 1 or bounds.size < 2 or not np.all(np.diff(bounds) > 0):

@@ -1,0 +1,163 @@
+"""Several spikes of one neuron in a step: what fires them, and what they bring."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+from spikeram._kernels.neuron import _fire_signed, noise
+
+UNIPOLAR, TERNARY, SIGNED = 0, 1, 2
+
+
+@numba.njit(nogil=True, cache=True)
+def _fire_once(v, threshold, low, fired):
+    """Compare every membrane once, take or give one threshold, and count it in `fired`."""
+    moved = np.int32(0)
+    for j in range(v.size):
+        up = np.int32(v[j] >= threshold[j])
+        down = np.int32(v[j] <= low[j])
+        v[j] -= (up - down) * threshold[j]
+        fired[j] += np.int8(up - down)
+        moved += up + down
+    return moved
+
+
+@numba.njit(nogil=True, cache=True)
+def integrate_bursts(
+    charge, bias, threshold, negative, rail, burst, kind, key, sample, sigma, kick,
+    u, spikes, trace,
+):  # fmt: skip
+    """Run one sample through its steps, comparing up to `burst` times after each integration.
+
+    `kind` is `UNIPOLAR`, `TERNARY` or `SIGNED`; spikes (step, output) int8, the sum of those of a
+    step, written; the other arrays are those of `integrate` and `integrate_signed`.
+    """
+    driven = charge.shape[0] > 0
+    traced = trace.shape[0] > 0
+    random = sigma > 0.0 or kick != 0
+    never = np.int32(-(2**31))
+    count = np.zeros(u.size, np.int32)
+    low = np.full(u.size, never)
+    for j in range(u.size):
+        if kind == TERNARY:
+            low[j] = -threshold[j]
+        elif kind == SIGNED and negative[j] > 0:
+            low[j] = (threshold[j] - negative[j]) // 2
+    high = low + negative
+    held = np.empty(u.size, np.int32)
+    once = np.empty(u.size, np.int8)
+    for k in range(spikes.shape[0]):
+        for j in range(u.size):
+            v = np.int64(u[j]) + bias[j]
+            if driven:
+                v += charge[k, j]
+            if random:
+                v += noise(key, k, sample, j, sigma, kick)
+            held[j] = min(max(v, -rail), rail)
+        fired = spikes[k]
+        fired[:] = 0
+        for _ in range(burst):
+            if kind != SIGNED:
+                if _fire_once(held, threshold, low, fired) == 0:
+                    break
+                continue
+            _fire_signed(held, threshold, negative, low, high, held, count, once)
+            moved = np.int32(0)
+            for j in range(u.size):
+                fired[j] += once[j]
+                moved |= once[j]
+            if moved == 0:
+                break
+        u[:] = held
+        if traced:
+            trace[k] = u
+
+
+@numba.njit(nogil=True, cache=True)
+def integrate_bursts_batch(
+    charge, bias, threshold, negative, rail, burst, kind, key, first, sigma, kick,
+    u, spikes, trace,
+):  # fmt: skip
+    """Run several samples; `first` is the first sample's number."""
+    for s in range(spikes.shape[0]):
+        own = bias[min(s, bias.shape[0] - 1)]
+        integrate_bursts(
+            charge[s], own, threshold, negative, rail, burst, kind, key, first + s, sigma, kick,
+            u[s], spikes[s], trace[s],
+        )  # fmt: skip
+
+
+@numba.njit(nogil=True, cache=True)
+def charge_of_bursts(spikes, weight, limit, out):
+    """Write the charge that each step's bursts bring into `out`.
+
+    spikes (step, input) int8, any number in each; weight (input, output) int16; out (step,
+    output) int32. A step with more than `limit` busy inputs is left out, for the dense path.
+    """
+    for k in range(spikes.shape[0]):
+        if np.count_nonzero(spikes[k]) > limit:
+            continue
+        target = out[k]
+        target[:] = 0
+        for i in range(spikes.shape[1]):
+            number = np.int32(spikes[k, i])
+            if number != 0:
+                row = weight[i]
+                for j in range(target.size):
+                    target[j] += number * row[j]
+
+
+@numba.njit(nogil=True, cache=True)
+def charge_of_burst_patches(spikes, weight, start, position, row, out):
+    """Write the charge of bursts at every position of a convolution: as `charge_of_patches`."""
+    n_columns = weight.shape[1]
+    n_positions = out.shape[2]
+    charge = np.empty((n_positions, n_columns), np.int32)
+    for k in range(spikes.shape[0]):
+        charge[:] = 0
+        for i in range(spikes.shape[1]):
+            number = np.int32(spikes[k, i])
+            if number != 0:
+                for n in range(start[i], start[i + 1]):
+                    target = charge[position[n]]
+                    source = weight[row[n]]
+                    for j in range(n_columns):
+                        target[j] += number * source[j]
+        for j in range(n_columns):
+            for p in range(n_positions):
+                out[k, j, p] = charge[p, j]
+
+
+@numba.njit(nogil=True, cache=True)
+def scatter_bursts(indices, numbers, n_inputs, weight, quantum, out):
+    """Add the charge of bursts in a batch of samples to membranes in volts.
+
+    numbers (burst,) int8, with their sign; the other arrays are those of `scatter_spikes`.
+    """
+    n_outputs = weight.shape[1]
+    charge = np.empty(n_outputs, np.int32)
+    n = 0
+    while n < indices.size:
+        sample = indices[n] // n_inputs
+        charge[:] = 0
+        while n < indices.size and indices[n] // n_inputs == sample:
+            row = weight[indices[n] - sample * n_inputs]
+            number = np.int32(numbers[n])
+            for j in range(n_outputs):
+                charge[j] += number * row[j]
+            n += 1
+        start = sample * n_outputs
+        for j in range(n_outputs):
+            out[start + j] += charge[j] * quantum
+
+
+@numba.njit(nogil=True, cache=True)
+def burst_counts(spikes):
+    """Return the number of spikes of either sign, all those of a burst: (sample, neuron) int64."""
+    counts = np.zeros((spikes.shape[0], spikes.shape[2]), np.int64)
+    for s in range(spikes.shape[0]):
+        for k in range(spikes.shape[1]):
+            for i in range(spikes.shape[2]):
+                counts[s, i] += abs(np.int64(spikes[s, k, i]))
+    return counts
