@@ -530,8 +530,13 @@ class _Arrivals:
         self._parts = []
         for groups, part, wait in parts:
             spaces = [
-                (group.variables[f"_{event}space"].get_value(), sign * one)
+                (
+                    group.variables[f"_{event}space"].get_value(),
+                    sign * (1 if bursts else one),
+                    group.variables[NUMBER].get_value() if bursts else None,
+                )
                 for group, sign in groups
+                for bursts in [NUMBER in group.variables]
                 for event, one in _signs(group).items()
             ]
             silent = np.zeros((batch, part.stop - part.start), np.int8)
@@ -542,8 +547,11 @@ class _Arrivals:
         # Until thresholds are compared, the spaces hold the spikes of the step before.
         for spaces, part, waiting in self._parts:
             fired = np.zeros((self._spikes.shape[0], part.stop - part.start), np.int8)
-            for space, sign in spaces:
-                fired.reshape(-1)[space[: space[-1]]] += sign
+            for space, sign, number in spaces:
+                which = space[: space[-1]]
+                # Of bursts there are several spikes, with their sign.
+                times = 1 if number is None else number[which].astype(np.int8)
+                fired.reshape(-1)[which] += np.int8(sign) * times
             waiting.append(fired)
             self._spikes[:, part] = waiting.popleft()
         return self._spikes
@@ -711,7 +719,7 @@ def _bursting_group(
         batch * layer.n_outputs,
         _NEURON
         + f"{NUMBER} : 1\n"
-        + ("noise : volt\n" if layer.noisy else "")
+        + ("noise : volt\n" if layer.noisy or layer.read is not None else "")
         + (_SIGNED if signed else ""),
         threshold=f"{NUMBER} > 0",
         reset="",

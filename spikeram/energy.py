@@ -618,7 +618,8 @@ def _cycles(ds: xr.Dataset, name: str) -> xr.DataArray:
 def _step_cycles(ds: xr.Dataset) -> NDArray[np.int64]:
     """Return how many cycles each crossbar's step lasts."""
     sampled, compared = (_cycles(ds, name).values for name in ("sample_cycles", "compare_cycles"))
-    return np.maximum(sampled, compared).astype(np.int64)
+    longest: NDArray[np.int64] = np.maximum(sampled, compared)
+    return longest
 
 
 def resolve(model: str | EnergyModel | None, ds: xr.Dataset | None = None) -> EnergyModel:
