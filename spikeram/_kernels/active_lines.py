@@ -152,18 +152,18 @@ def solve_lines(cell, t, reach, volts, wires, gap, tolerance, max_sweeps, work, 
 
 
 @numba.njit(nogil=True, cache=True)
-def settle_active(array, volts, active, wires, r_sensed, accuracy, out, current):
+def settle_active(rows, load, volts, active, wires, r_sensed, accuracy, out, current):
     """Write outputs and input currents for each vector of volts; other lines are disconnected.
 
-    array: cell, t, reach (input, output) and load (input,) of `driven_factors`; volts, active
-    (vector, input) [V] and bool; wires (3,) [ohm] as in `solve_lines`, the terminal's without the
-    stretch of line before it; r_sensed [ohm]: along a sensed line from one driven line to the
-    next; accuracy: tolerance and most sweeps; out (vector, output) [V] or [A]; current (vector,
-    input) [A], into the array. Returns the number of vectors whose sweeps did not suffice.
+    rows (input, 3, output): cell, t and reach of `driven_factors`, those of a line side by side as
+    they are fetched together; load (input,); volts, active (vector, input) [V] and bool; wires
+    (3,) [ohm] as in `solve_lines`, the terminal's without the stretch of line before it; r_sensed
+    [ohm]: along a sensed line from one driven line to the next; accuracy: tolerance and most
+    sweeps; out (vector, output) [V] or [A]; current (vector, input) [A], into the array. Returns
+    the number of vectors whose sweeps did not suffice.
     """
-    cell, t, reach, load = array
     tolerance, max_sweeps = accuracy
-    n_inputs, n_outputs = cell.shape
+    n_inputs, _, n_outputs = rows.shape
     most = 0
     for s in range(volts.shape[0]):
         most = max(most, active[s].sum())
@@ -181,9 +181,9 @@ def settle_active(array, volts, active, wires, r_sensed, accuracy, out, current)
             if active[s, i]:
                 place[k] = i
                 drive[k] = volts[s, i]
-                _copy_scaled(1.0, cell[i], cells[0, k])
-                _copy_scaled(1.0, t[i], cells[1, k])
-                _copy_scaled(1.0, reach[i], cells[2, k])
+                _copy_scaled(1.0, rows[i, 0], cells[0, k])
+                _copy_scaled(1.0, rows[i, 1], cells[1, k])
+                _copy_scaled(1.0, rows[i, 2], cells[2, k])
                 k += 1
         current[s] = 0.0
         if k == 0:
@@ -210,5 +210,5 @@ def settle_active(array, volts, active, wires, r_sensed, accuracy, out, current)
         driven_pass(cells[0, :k], cells[1, :k], wires[0], wires[1], here[1], near[:k], here[6])
         for a in range(k):
             i = place[a]
-            current[s, i] = t[i, 0] * (load[i] * drive[a] - near[a])
+            current[s, i] = rows[i, 1, 0] * (load[i] * drive[a] - near[a])
     return failed

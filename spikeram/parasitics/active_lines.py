@@ -41,13 +41,16 @@ class LineSolver:
         Resistances around the cells.
     direction : {"forward", "backward"}
         Whether rows or columns are driven.
-    factors : tuple of ndarray
-        Cells, and what a pass along driven lines needs; see `line_solver`.
+    rows : ndarray of shape (input, 3, output)
+        Cells [S], and what a pass along driven lines needs, one line's together.
+    load : ndarray of shape (input,) [S]
+        Conductance of each driven line.
     """
 
     wires: Wires
     direction: Direction
-    factors: tuple[NDArray[np.float64], ...]
+    rows: NDArray[np.float64]
+    load: NDArray[np.float64]
 
     def settle(
         self,
@@ -82,21 +85,22 @@ class LineSolver:
         CircuitError
             If the tolerance cannot be reached.
         """
-        cell = self.factors[0]
+        n_inputs, _, n_outputs = self.rows.shape
         v = np.ascontiguousarray(volts, dtype=np.float64)
         connected = np.ascontiguousarray(active, dtype=np.bool_)
-        if v.ndim != 2 or v.shape[1] != cell.shape[0] or connected.shape != v.shape:
+        if v.ndim != 2 or v.shape[1] != n_inputs or connected.shape != v.shape:
             raise ValueError(
-                f"LineSolver.settle expects volts and active of shape (sample, {cell.shape[0]}), "
+                f"LineSolver.settle expects volts and active of shape (sample, {n_inputs}), "
                 f"got {v.shape} and {connected.shape}."
             )
         if self.direction == "backward":
             v, connected = v[:, ::-1].copy(), connected[:, ::-1].copy()
         r_driven, r_sensed = self.wires.along(self.direction)
         end = np.inf if termination == "floating" else self.wires.r_sense
-        output, current = np.empty((len(v), cell.shape[1])), np.empty_like(v)
+        output, current = np.empty((len(v), n_outputs)), np.empty_like(v)
         failed = settle_active(
-            self.factors,
+            self.rows,
+            self.load,
             v,
             connected,
             np.array([r_driven, self.wires.r_driver, end]),
@@ -140,4 +144,4 @@ def line_solver(
     cells = oriented(wires.in_series(conductance), direction)
     t, reach, load = np.empty_like(cells), np.empty_like(cells), np.empty(len(cells))
     driven_factors(cells, wires.along(direction)[0], wires.r_driver, t, reach, load)
-    return LineSolver(wires, direction, (cells, t, reach, load))
+    return LineSolver(wires, direction, np.stack([cells, t, reach], axis=1), load)
