@@ -19,12 +19,14 @@ really receives,
           \theta_c \leftarrow \theta_c / k_c, \qquad
           b_c \leftarrow b_c + (E[z_c] - k_c E[\hat z_c]) / k_c.
 
+Columns that share a threshold (a chip's ``column_gain``) share :math:`k` too.
 Spikes and pixels are not negative, so most of the power of the conductance errors is their mean,
 a constant that an offset absorbs. A gain without the offset does harm.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -198,7 +200,7 @@ def recalibrate(chip: ProgrammedChip, x: ArrayLike, *, steps: int | None = None)
         )
     levels = input_levels(_some(network, values, n_steps), network.input_scale)
     ideal = network.charge_layers()
-    cores = chip.cores
+    cores, sums = chip.cores, chip.partial_sums
     layers = list(chip.layers)
     wanted_walk, walk = (Walk(network, levels, n_steps) for _ in range(2))
     for n, layer in enumerate(network.layers):
@@ -206,11 +208,16 @@ def recalibrate(chip: ProgrammedChip, x: ArrayLike, *, steps: int | None = None)
         # What is measured is the bare column: an earlier correction would hide its own part.
         ones, zeros = np.ones(layer.n_columns), np.zeros(layer.n_columns)
         bare = replace(layers[n], gain=ones, offset=zeros)
-        measured = _in_units(walk, bare.charge(layer, cores[n]))
-        gain, offset = _gain_and_offset(layer.by_column(wanted), layer.by_column(measured))
+        nodes = bare.nodes(layer, cores[n], sums=sums)
+        measured = _in_units(walk, nodes[0]) if len(nodes) == 1 else _added(walk, nodes)
+        pair = layer.by_column(wanted), layer.by_column(measured)
+        # Columns that share a threshold share a gain, unless a soma has numbers for each.
+        together = len(nodes) == 1 and bare.shared_columns > 0
+        gain, offset = _offset_of_one_gain(*pair) if together else _gain_and_offset(*pair)
         layers[n] = replace(bare, gain=gain, offset=offset)
-        for one, charge in ((wanted_walk, ideal[n]), (walk, layers[n].charge(layer, cores[n]))):
-            one.fire(charge)
+        wanted_walk.fire(ideal[n])
+        walk.pass_on(layers[n].nodes(layer, cores[n], sums=sums))
+        for one in (wanted_walk, walk):
             one.leave(layer.name)
     return replace(chip, layers=tuple(layers), recalibrated=True)
 
@@ -218,6 +225,26 @@ def recalibrate(chip: ProgrammedChip, x: ArrayLike, *, steps: int | None = None)
 def _in_units(walk: Walk, charge: ChargeLayer) -> NDArray[np.float64]:
     """Return the mean drive of a layer, (sample, output) in units of activation."""
     return (walk.drive(charge) + charge.bias) * (charge.scale / charge.threshold)
+
+
+def _added(walk: Walk, nodes: Sequence[ChargeLayer]) -> NDArray[np.float64]:
+    """Return the mean drive that the segments of a layer bring, (sample, output) in activation."""
+    *parts, soma = nodes
+    each = [_in_units(walk, replace(part, name=soma.name)) for part in parts]
+    # A converter has its charge as often as it has digits; in units of its step all the same.
+    total: NDArray[np.float64] = np.sum(each, axis=0)[:, : soma.n_outputs]
+    return total
+
+
+def _offset_of_one_gain(
+    wanted: NDArray[np.float64], measured: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the line of least squares with one gain for all columns."""
+    centred = measured - measured.mean(axis=0)
+    power = np.sum(centred**2)
+    gain = np.sum(centred * wanted) / power if power > 0 else 1.0
+    gains = np.full(measured.shape[1], np.clip(gain, *GAIN_RANGE))
+    return gains, wanted.mean(axis=0) - gains * measured.mean(axis=0)
 
 
 def _gain_and_offset(

@@ -522,6 +522,10 @@ class _Noise(BrianObject):
         if step < 0:
             return
         fill_noise(self._key, step, self._first_sample, layer.sigma_noise, layer.kick, self._noise)
+        if layer.digits:
+            # All digits of a line read the same noisy charge.
+            lines = layer.n_outputs // layer.digits
+            self._noise[:] = np.tile(self._noise[:, :lines], layer.digits)
         self._noise *= layer.quantum
 
 
@@ -534,6 +538,10 @@ class _Kind:
     down: str = ""
     given: str = ""
 
+
+_SIZE = "clip(floor((2*abs(v) + theta) / (2*theta)), 0, most)"
+_DIGIT = f"floor({_SIZE} / place) - 2*floor({_SIZE} / (2*place)) > 0.5"
+_DIGITS = _Kind(f"v > 0*volt and {_DIGIT}", "", f"v < 0*volt and {_DIGIT}", "")
 
 _KINDS = {
     "unipolar": _Kind("v >= theta", "v -= theta"),
@@ -557,13 +565,14 @@ def _neuron_group(
     codeobj_class: type | None = None,
 ) -> NeuronGroup:
     """Return the neurons of a layer at rest: no drive, no charge."""
-    kind = _KINDS[layer.spikes]
+    kind = _DIGITS if layer.digits else _KINDS[layer.spikes]
     subtract = layer.reset == "subtract"
     group = NeuronGroup(
         batch * layer.n_outputs,
         _NEURON
         + ("noise : volt\n" if layer.noisy else "")
-        + (_SIGNED if layer.spikes == "signed" else ""),
+        + (_SIGNED if layer.spikes == "signed" else "")
+        + ("most : 1 (shared)\nplace : 1 (constant)\n" if layer.digits else ""),
         threshold=kind.up,
         reset=kind.taken if subtract else "v = 0*volt",
         events={NEGATIVE_SPIKE: kind.down} if kind.down else {},
@@ -585,6 +594,10 @@ def _neuron_group(
     )
     group.theta_ = np.tile(layer.threshold * layer.quantum, batch)
     group.rail_ = layer.rail * layer.quantum
+    if layer.digits:
+        digit = np.arange(layer.n_outputs) * layer.digits // layer.n_outputs
+        group.most_ = 2.0**layer.digits - 1
+        group.place_ = np.tile(2.0**digit, batch)
     if layer.spikes == "signed":
         # Where the count stays above zero, the membrane's lower threshold lies below the rail.
         never = -2.0 * layer.rail

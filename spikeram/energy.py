@@ -22,7 +22,8 @@ them along the longest path the decision is ready after :math:`(T + L - 1)\,t_{\
 pools take no step. A crossbar that holds a convolution is used at one position after the other, T
 steps at each, so that no membrane has to be stored; the spike trains between layers are buffered. T
 is then T times the positions in the energies, and the layers, those of all branches, follow each
-other: :math:`P\,T\,t_{\text{step}}` for P positions in all.
+other: :math:`P\,T\,t_{\text{step}}` for P positions in all. The parts of a layer that is cut over
+cores (`spikeram.partial`) work at once; its soma, outside the cores, costs nothing here.
 """
 
 from __future__ import annotations
@@ -178,6 +179,9 @@ def latency(ds: xr.Dataset, model: str | EnergyModel | None = None) -> xr.DataAr
         # The last window closes then; encoded inputs open the first one a step earlier.
         total = round(ds.attrs["t_stop"] / ds.attrs["dt"])
     else:
+        if "part_of" in ds.variables:
+            # The parts of a layer are used at once.
+            positions = ds["positions"].groupby(ds["part_of"]).max().values
         # Encoded input spikes take one step to reach the first crossbar.
         total = steps * int(positions.sum()) + int(np.any(ds["layer"].values == INPUT))
     return xr.DataArray(

@@ -19,6 +19,11 @@ the others use more of the window and errors of the cells, of standard deviation
           + \sigma^2(G^-_{ij})}{k\,(g_{max} - g_{min})^2}\,w_{max,j}^2\right]
 
 for k pairs per weight. Biases never saturate.
+
+Where a core has one threshold for all its columns (a chip's `column_gain`), :math:`w_{max,j}` is
+the same multiple of the threshold :math:`\theta_j` in all of them; see `spikeram.balance`. Neurons
+whose spikes are worth next to nothing are left out: they would widen the window of all others.
+They keep their column's largest weight, and fire less than they should.
 """
 
 from __future__ import annotations
@@ -29,6 +34,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikeram import registry
+from spikeram.balance import held_pairs, with_held_pairs
 from spikeram.chip import Chip, ProgrammedChip, ProgrammedLayer
 from spikeram.crossbar import Crossbar, conductance_from_weight
 from spikeram.errors import CapacityError
@@ -42,6 +48,9 @@ MAX_BIAS_ROWS = 8
 
 BIAS_QUANTILE = 0.9
 """Share of a layer's columns whose biases fit the window of their weights."""
+
+SILENT = 0.1
+"""Share of the median threshold below which a neuron's spikes are worth too little to count."""
 
 SCALES = np.linspace(1.0, 0.2, 33)
 """Shares of a column's largest weight that least squares chooses from."""
@@ -104,30 +113,61 @@ def program(
 
 @dataclass(frozen=True, eq=False)
 class _Matrix:
-    """A layer's weights with always-on rows at the bottom, in units of activation per spike."""
+    """A layer's weights with always-on rows at the bottom, in units of activation per spike.
+
+    A core has room for `height` rows of weights, of which the last `held` are dummies.
+    """
 
     weight: NDArray[np.float64]
     w_max: NDArray[np.float64]
     n_bias: int
+    height: int
+    held: int = 0
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of weights in all, held ones included."""
+        n_weights: int = self.weight.shape[0]
+        return n_weights + self.held * -(-n_weights // (self.height - self.held))
 
 
 def _matrix(network: SpikingNetwork, n: int, chip: Chip, delay: Second) -> _Matrix:
     layer = network.layers[n]
     weight = layer.row_weight(network.worth(n))
     top = _full_scale(weight, chip, delay)
+    own, per, loud = chip.column_gain == "threshold", np.ones_like(top), np.ones_like(top, bool)
+    together = chip.full_scale == "layer" or not own
+    if not own:
+        per, loud = layer.threshold, layer.threshold >= SILENT * np.median(layer.threshold)
+    if together:
+        top = np.where(loud, per * np.max((top / per)[loud]), top)
     # So many rows that a bias needs no larger a window than its column's weights. Columns of
     # silent neurons have hardly any weight: they do not count, unless all share one window.
-    counted = 1.0 if chip.full_scale == "layer" else BIAS_QUANTILE
-    share = float(np.quantile(np.abs(layer.bias) / np.where(top > 0, top, 1.0), counted))
+    counted = 1.0 if together else BIAS_QUANTILE
+    biases = np.abs(layer.bias) / np.where(top > 0, top, 1.0)
+    share = float(np.quantile(biases[loud], counted))
     n_bias = min(max(1, int(np.ceil(share))), MAX_BIAS_ROWS)
     each = layer.bias / n_bias
     w_max = np.maximum(top, np.abs(each))
-    if chip.full_scale == "layer":
-        w_max = np.full_like(w_max, w_max.max())
-    return _Matrix(
+    if together:
+        w_max = np.where(loud, per * np.max((w_max / per)[loud]), w_max)
+    matrix = _Matrix(
         weight=np.vstack([weight, np.tile(each, (n_bias, 1))]),
         w_max=np.where(w_max > 0, w_max, 1.0),
         n_bias=n_bias,
+        height=max(1, chip.pairs // chip.pairs_per_weight),
+    )
+    if chip.column_gain != "balanced":
+        return matrix
+    one_pair = _conductance(matrix, chip)
+    held = held_pairs(one_pair, matrix.height, g_min=chip.g_min, g_max=chip.g_max)
+    return replace(matrix, held=held)
+
+
+def _conductance(matrix: _Matrix, chip: Chip) -> NDArray[np.float64]:
+    """Return what the weights of a matrix take, with one pair for each and without dummies."""
+    return conductance_from_weight(
+        matrix.weight, g_min=chip.g_min, g_max=chip.g_max, w_max=matrix.w_max
     )
 
 
@@ -166,9 +206,8 @@ def _program_layer(
     address: tuple[int, int],
     rounds: int,
 ) -> ProgrammedLayer:
-    one_pair = conductance_from_weight(
-        matrix.weight, g_min=chip.g_min, g_max=chip.g_max, w_max=matrix.w_max
-    )
+    weights = _conductance(matrix, chip)
+    one_pair = with_held_pairs(weights, matrix.height, matrix.held, g_min=chip.g_min)
     target = np.repeat(one_pair, chip.pairs_per_weight, axis=1)
     written = write_and_relax(
         target,
@@ -187,7 +226,7 @@ def _program_layer(
             conductance=written.conductance,
             neuron=replace(chip.neuron, spikes=layer.spikes),
             v_read=chip.v_read,
-            pairs_per_core=chip.pairs,
+            pairs_per_core=matrix.height * chip.pairs_per_weight if matrix.held else chip.pairs,
         ),
         target=target,
         written=written.programmed,
@@ -198,11 +237,13 @@ def _program_layer(
         gain=np.ones(layer.n_columns),
         offset=np.zeros(layer.n_columns),
         pairs_per_weight=chip.pairs_per_weight,
+        n_held=matrix.held * chip.pairs_per_weight,
+        shared_columns=0 if chip.column_gain == "threshold" else chip.columns,
     )
 
 
 def _check_capacity(matrices: list[_Matrix], chip: Chip) -> None:
-    needed = sum(chip.cores_for(*matrix.weight.shape) for matrix in matrices)
+    needed = sum(chip.cores_for(one.n_rows, one.weight.shape[1]) for one in matrices)
     if needed > chip.n_cores:
         fewer = "fewer pairs_per_weight, " if chip.pairs_per_weight > 1 else ""
         raise CapacityError(

@@ -32,6 +32,7 @@ from spikeram.errors import SimulationInterrupted
 from spikeram.network import SpikingNetwork
 from spikeram.pool import MaxPool
 from spikeram.recording import Activity
+from spikeram.schedule import Schedule, scheduled
 from spikeram.seeds import Purpose, Seed, key
 from spikeram.units import Second
 from spikeram.wiring import INPUT, Wiring
@@ -65,7 +66,7 @@ class Model(Protocol):
         """What a recording says about what was run."""
 
     def charge_layers(self) -> tuple[ChargeLayer, ...]:
-        """Return the layers of the network in charge quanta."""
+        """Return the layers of the network in charge quanta, each in one piece."""
 
 
 def simulate(
@@ -78,6 +79,7 @@ def simulate(
     engine: str = "clocked",
     seed: Seed | None = None,
     record: Literal["spikes", "counts"] = "spikes",
+    schedule: Schedule = "pixel",
     progress: Callable[[int, int], None] | None = None,
 ) -> xr.Dataset:
     """Return the recording of `model` running on inputs.
@@ -104,6 +106,9 @@ def simulate(
         Needed where anything is drawn: Poisson encoding, noisy or stochastic neurons.
     record : {"spikes", "counts"}
         Keep every spike time, or the counts of each neuron alone.
+    schedule : {"pixel", "unrolled"}
+        Whether a convolution is run position by position or with a column for each of its neurons:
+        the same spikes, but other times, energies and cells; see `spikeram.schedule`.
     progress : callable, optional
         Called with (samples done, samples in all).
 
@@ -128,8 +133,9 @@ def simulate(
         levels = input_levels(network.checked_input(x), network.input_scale)
     if record not in ("spikes", "counts"):
         raise ValueError(f"record expects 'spikes' or 'counts', got {record!r}.")
-    layers = model.charge_layers()
-    nodes = network.charged(layers)
+    energies = getattr(getattr(model, "chip", None), "energy", None)
+    nodes = scheduled(nodes_of(model), schedule, energies)
+    layers = Wiring(nodes).layers
     decoded_by = _checked_decoding(decoding, layers[-1])
     run = registry.lookup("engines", engine)
     keys = _noise_keys(layers, seed, model.index)
@@ -138,6 +144,7 @@ def simulate(
         "encoding": encoding,
         "decoding": decoded_by,
         "seed": str(seed),
+        "schedule": schedule,
         **model.provenance,
     }
     n_samples = levels.shape[0]
@@ -178,6 +185,16 @@ def simulate(
         raise SimulationInterrupted(_joined(parts, n_samples, network) if parts else None) from None
 
 
+def nodes_of(model: Model) -> tuple[ChargeLayer | MaxPool, ...]:
+    """Return what engines run: layers, those that are cut over cores as parts, and pools.
+
+    A model whose layers are in several parts tells so by a method `charge_nodes`.
+    """
+    own: Callable[[], tuple[ChargeLayer | MaxPool, ...]] | None
+    own = getattr(model, "charge_nodes", None)
+    return model.network.charged(model.charge_layers()) if own is None else own()
+
+
 def membrane(
     model: Model,
     x: ArrayLike,
@@ -204,19 +221,21 @@ def membrane(
     Returns
     -------
     DataArray of dims (step, neuron) [V]
-        Membranes on the integration capacitor after each step's reset.
+        Membranes on the integration capacitor after each step's reset; of a soma, which adds up
+        partial sums, what it holds in units of the largest spike that it receives.
     """
     n_steps = _network_of(model).steps_or(steps)
-    layers = model.charge_layers()
+    nodes = nodes_of(model)
+    # Partial neurons belong to the layer that adds them up.
+    layers = tuple(one for one in Wiring(nodes).layers if not one.part)
     if not 0 <= layer < len(layers):
         raise ValueError(f"layer expects a number from 0 to {len(layers) - 1}, got {layer}.")
     levels = input_levels(
         model.network.checked_input(np.asarray(x)[np.newaxis]), model.network.input_scale
     )
-    nodes = model.network.charged(layers)
     some = nodes[: nodes.index(layers[layer]) + 1]
     drive = encode(levels, some, steps=n_steps, encoding="current").drive
-    keys = _noise_keys(layers[: layer + 1], seed, model.index)
+    keys = _noise_keys(Wiring(some).layers, seed, model.index)
     activity = clocked(some, drive, None, steps=n_steps, keys=keys)
     return xr.DataArray(
         activity.membrane[0] * layers[layer].quantum,
@@ -306,7 +325,7 @@ def _active_rows(
             (source,) = wiring.sources[node.name]
             trains[node.name] = node.spikes(trains[source])
             continue
-        driven = np.full(activity.membrane.shape[0], node.always_on * node.n_positions * steps)
+        driven = np.full(activity.membrane.shape[0], node.always_on * node.n_uses * steps)
         if node.name in stimulus.active_rows:
             driven += stimulus.active_rows[node.name]
         for source, part in wiring.parts(node.name):
@@ -334,7 +353,12 @@ def _noise_keys(layers: Sequence[ChargeLayer], seed: Seed | None, chip: int) -> 
         return []
     if seed is None:
         raise ValueError("The neurons draw random numbers in every step: give a seed.")
-    return [key(seed, Purpose.NEURON_NOISE, chip, n) for n in range(len(layers))]
+    # Parts have addresses below their layer's, so that cutting one leaves the others as they were.
+    n, paths = 0, []
+    for layer in layers:
+        paths.append((n, layer.part) if layer.part else (n,))
+        n += not layer.part
+    return [key(seed, Purpose.NEURON_NOISE, chip, *path) for path in paths]
 
 
 def _network_of(model: Model) -> SpikingNetwork:

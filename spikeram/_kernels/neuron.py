@@ -193,3 +193,45 @@ def integrate_signed_batch(
             charge[s], own, threshold, negative, rail, key, first + s, sigma, kick, u[s],
             spikes[s], trace[s],
         )  # fmt: skip
+
+
+@numba.njit(nogil=True, cache=True)
+def digitise(charge, bias, threshold, rail, digits, key, sample, sigma, kick, u, spikes, trace):
+    """Run one sample of a converter: each line's charge of each step, rounded, digit by digit.
+
+    threshold (output,) int32 is one unit of the converter; output ``p * lines + line`` is digit p
+    of the magnitude, with the sign of the charge. Rounds halves away from zero and saturates; the
+    noise is the line's, the same for all of its digits. The other arrays are those of `integrate`.
+    """
+    driven = charge.shape[0] > 0
+    traced = trace.shape[0] > 0
+    random = sigma > 0.0 or kick != 0
+    lines = u.size // digits
+    most = np.int64(2**digits - 1)
+    for k in range(spikes.shape[0]):
+        for j in range(u.size):
+            v = np.int64(bias[j])
+            if driven:
+                v += charge[k, j]
+            if random:
+                v += noise(key, k, sample, j % lines, sigma, kick)
+            v = min(max(v, -rail), rail)
+            size = min((2 * abs(v) + threshold[j]) // (2 * threshold[j]), most)
+            digit = (size >> (j // lines)) & 1
+            spikes[k, j] = np.int8(digit if v > 0 else -digit)
+            u[j] = np.int32(0 if digit else v)
+        if traced:
+            trace[k] = u
+
+
+@numba.njit(nogil=True, cache=True)
+def digitise_batch(
+    charge, bias, threshold, rail, digits, key, first, sigma, kick, u, spikes, trace
+):
+    """Run several samples of a converter; `first` is the first sample's number."""
+    for s in range(spikes.shape[0]):
+        own = bias[min(s, bias.shape[0] - 1)]
+        digitise(
+            charge[s], own, threshold, rail, digits, key, first + s, sigma, kick, u[s],
+            spikes[s], trace[s],
+        )  # fmt: skip
