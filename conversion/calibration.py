@@ -38,6 +38,8 @@ from spikeram.conversion.walk import Walk
 from spikeram.encoding import input_levels
 from spikeram.layer import Layer
 from spikeram.network import SpikingNetwork, checked_steps
+from spikeram.partial import PartialSums
+from spikeram.programming import SILENT
 
 BIAS_ROUNDS = 2
 """Corrections of each rectified layer's biases."""
@@ -220,6 +222,40 @@ def recalibrate(chip: ProgrammedChip, x: ArrayLike, *, steps: int | None = None)
         for one in (wanted_walk, walk):
             one.leave(layer.name)
     return replace(chip, layers=tuple(layers), recalibrated=True)
+
+
+def segment_drives(
+    chip: ProgrammedChip, x: ArrayLike, *, steps: int | None = None, quantile: float = 0.999
+) -> NDArray[np.float64]:
+    """Return how much the segments of each layer bring in a step, of shape (layer,).
+
+    In thresholds of the neurons, but for silent ones, and 0 for layers in one piece. Spiking partial sums lose charge
+    where it exceeds `PartialSums.share`, converters where it exceeds `PartialSums.reach`.
+
+    Parameters
+    ----------
+    chip : ProgrammedChip
+        A chip as programmed.
+    x : array_like of shape (sample, input)
+        Inputs such as those of the calibration.
+    steps : int, optional
+        Number of steps; by default what the network was converted for.
+    quantile : float
+        The share of samples, neurons and segments that bring less.
+    """
+    network, cores = chip.network, chip.cores
+    n_steps = network.steps_or(steps)
+    levels = input_levels(_some(network, network.checked_input(x), n_steps), network.input_scale)
+    walk = Walk(network, levels, n_steps)
+    drives = np.zeros(len(network.layers))
+    for n, layer in enumerate(network.layers):
+        *parts, soma = chip.layers[n].nodes(layer, cores[n], sums=PartialSums(kind="spiking"))
+        loud = soma.scale >= SILENT * np.median(soma.scale)
+        each = [_in_units(walk, replace(part, name=soma.name)) / soma.scale for part in parts]
+        drives[n] = np.quantile(np.abs(each)[..., loud], quantile) if each else 0.0
+        walk.fire(chip.layers[n].charge(layer, cores[n]))
+        walk.leave(layer.name)
+    return drives
 
 
 def _in_units(walk: Walk, charge: ChargeLayer) -> NDArray[np.float64]:

@@ -539,7 +539,7 @@ class _Kind:
     given: str = ""
 
 
-_SIZE = "clip(floor((2*abs(v) + theta) / (2*theta)), 0, most)"
+_SIZE = "clip(floor((2*whole*abs(v) + theta) / (2*theta)), 0, whole - 1)"
 _DIGIT = f"floor({_SIZE} / place) - 2*floor({_SIZE} / (2*place)) > 0.5"
 _DIGITS = _Kind(f"v > 0*volt and {_DIGIT}", "", f"v < 0*volt and {_DIGIT}", "")
 
@@ -572,7 +572,7 @@ def _neuron_group(
         _NEURON
         + ("noise : volt\n" if layer.noisy else "")
         + (_SIGNED if layer.spikes == "signed" else "")
-        + ("most : 1 (shared)\nplace : 1 (constant)\n" if layer.digits else ""),
+        + ("whole : 1 (shared)\nplace : 1 (constant)\n" if layer.digits else ""),
         threshold=kind.up,
         reset=kind.taken if subtract else "v = 0*volt",
         events={NEGATIVE_SPIKE: kind.down} if kind.down else {},
@@ -596,7 +596,7 @@ def _neuron_group(
     group.rail_ = layer.rail * layer.quantum
     if layer.digits:
         digit = np.arange(layer.n_outputs) * layer.digits // layer.n_outputs
-        group.most_ = 2.0**layer.digits - 1
+        group.whole_ = 2.0**layer.digits
         group.place_ = np.tile(2.0**digit, batch)
     if layer.spikes == "signed":
         # Where the count stays above zero, the membrane's lower threshold lies below the rail.

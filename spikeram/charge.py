@@ -75,9 +75,9 @@ class ChargeLayer:
         Of signed neurons, the charge of a spike whose count is below zero [quanta]; 0 where the
         count does not go below zero.
     digits : int
-        Binary digits with which each column's charge is converted anew in every step, in units of
-        the threshold: neuron ``p * lines + line`` sends digit p with the sign of the charge. 0 for
-        neurons, which keep their charge. See `spikeram.partial`.
+        Binary digits with which each column's charge is converted anew in every step, the
+        threshold being full scale: neuron ``p * lines + line`` sends digit p with the sign of the
+        charge. 0 for neurons, which keep their charge. See `spikeram.partial`.
     part : int
         Which segment of a cut column the neurons read, from 1; 0 for neurons of the network.
     part_of : str

@@ -178,7 +178,9 @@ def _part(
     layer: Layer, segment: Segment, sums: PartialSums, neuron: SamplingNeuron, n: int
 ) -> ChargeLayer:
     copies = sums.digits or 1
-    threshold = sums.step * segment.threshold
+    # Full scale of a converter, or one quantum.
+    share = sums.reach if sums.digits else sums.share
+    threshold = share * segment.threshold
     weight, rows = segment.weight / layer.n_taps, segment.rows
     if rows.start == rows.stop:
         # Always-on rows alone: a row at which nothing stands.
@@ -195,7 +197,7 @@ def _part(
         bias=np.tile(segment.bias, copies),
         threshold=np.tile(threshold, copies),
         initial=np.tile(threshold / 2 if spiking else 0 * threshold, copies),
-        scale=np.tile(sums.step * layer.threshold, copies),
+        scale=np.tile(share * layer.threshold, copies),
         slope=1.0,
         neuron=own,
         rows=2 * segment.pairs,

@@ -199,7 +199,7 @@ def integrate_signed_batch(
 def digitise(charge, bias, threshold, rail, digits, key, sample, sigma, kick, u, spikes, trace):
     """Run one sample of a converter: each line's charge of each step, rounded, digit by digit.
 
-    threshold (output,) int32 is one unit of the converter; output ``p * lines + line`` is digit p
+    threshold (output,) int32 is full scale, 2**digits units; output ``p * lines + line`` is digit p
     of the magnitude, with the sign of the charge. Rounds halves away from zero and saturates; the
     noise is the line's, the same for all of its digits. The other arrays are those of `integrate`.
     """
@@ -207,7 +207,7 @@ def digitise(charge, bias, threshold, rail, digits, key, sample, sigma, kick, u,
     traced = trace.shape[0] > 0
     random = sigma > 0.0 or kick != 0
     lines = u.size // digits
-    most = np.int64(2**digits - 1)
+    whole = np.int64(2**digits)
     for k in range(spikes.shape[0]):
         for j in range(u.size):
             v = np.int64(bias[j])
@@ -216,7 +216,8 @@ def digitise(charge, bias, threshold, rail, digits, key, sample, sigma, kick, u,
             if random:
                 v += noise(key, k, sample, j % lines, sigma, kick)
             v = min(max(v, -rail), rail)
-            size = min((2 * abs(v) + threshold[j]) // (2 * threshold[j]), most)
+            size = (2 * whole * abs(v) + threshold[j]) // (2 * np.int64(threshold[j]))
+            size = min(size, whole - 1)
             digit = (size >> (j // lines)) & 1
             spikes[k, j] = np.int8(digit if v > 0 else -digit)
             u[j] = np.int32(0 if digit else v)

@@ -1,0 +1,188 @@
+"""Partial sums across cores: 784-512-10 on MNIST, ideal, digital and spiking.
+
+Trains a perceptron with one wide layer (`mnist_training.py`; weights are kept in ./benchmark-cache),
+converts it without re-training, and runs one and the same programmed chip with partial sums of
+each kind: over time steps, over the charge of a partial spike and how partial neurons round, and with
+each `column_gain` on an ideal chip and on a noisy one. Its first layer lies on 7 rows of cores, its
+second on 5. Needs the four MNIST files in $SPIKERAM_DATA/mnist.
+
+    python benchmarks/partial_sums.py --output partial_sums.json
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import click
+import numpy as np
+from mnist_training import images, labels, trained
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from spikeram.charge import ChargeLayer
+from spikeram.chip import ColumnGain, ProgrammedChip
+from spikeram.conversion import convert, read, recalibrate
+from spikeram.conversion.calibration import segment_drives
+from spikeram.models import chips
+from spikeram.network import SpikingNetwork
+from spikeram.partial import PartialSums
+from spikeram.pool import MaxPool
+from spikeram.programming import program
+from spikeram.simulation import Model, simulate
+from spikeram.statistics import accuracy
+from spikeram.units import Second
+
+T = 32
+STEPS = (1, 2, 4, 8, 16, 32, 64)
+KINDS = {
+    "ideal": PartialSums(),
+    "digital, 8 bits": PartialSums(kind="digital", bits=8),
+    "digital, 6 bits": PartialSums(kind="digital", bits=6),
+    "spiking": PartialSums(kind="spiking"),
+}
+SHARES = (0.25, 0.5, 1.0, 2.0)
+ROUNDING = ("to nearest", "ternary, from half", "ternary, from 0")
+GAINS: tuple[ColumnGain, ...] = ("threshold", "balanced", "none")
+
+
+@dataclass(frozen=True, eq=False)
+class Rounding:
+    """A chip whose partial neurons start and compare otherwise."""
+
+    chip: ProgrammedChip
+    how: str
+
+    @property
+    def network(self) -> SpikingNetwork:
+        return self.chip.network
+
+    @property
+    def dt(self) -> Second:
+        return self.chip.dt
+
+    @property
+    def index(self) -> int:
+        return self.chip.index
+
+    @property
+    def provenance(self) -> dict[str, object]:
+        return self.chip.provenance
+
+    def charge_layers(self) -> tuple[ChargeLayer, ...]:
+        return self.chip.charge_layers()
+
+    def charge_nodes(self) -> tuple[ChargeLayer | MaxPool, ...]:
+        return tuple(self._changed(node) for node in self.chip.charge_nodes())
+
+    def _changed(self, node: ChargeLayer | MaxPool) -> ChargeLayer | MaxPool:
+        if isinstance(node, MaxPool) or not node.part or self.how == "to nearest":
+            return node
+        initial = node.initial if self.how == "ternary, from half" else 0 * node.initial
+        return replace(node, spikes="ternary", negative=0 * node.negative, initial=initial)
+
+
+def right(model: Model, x: NDArray[np.float64], y: NDArray[np.uint8], steps: int) -> float:
+    run = simulate(model, x, steps=steps, record="counts")
+    return round(100 * float(accuracy(run, y)[-1]), 2)
+
+
+def over_time(
+    trained_network: SpikingNetwork, x: NDArray[np.float64], y: NDArray[np.uint8]
+) -> dict[str, list[float]]:
+    """Return the accuracy of each kind over T, the network being that of T = 32."""
+    chip = program(trained_network, chip="ideal", seed=0)
+    return {
+        name: [right(chip.with_partial_sums(sums), x, y, steps) for steps in STEPS]
+        for name, sums in KINDS.items()
+    }
+
+
+def over_quanta(
+    network: SpikingNetwork, x: NDArray[np.float64], y: NDArray[np.uint8]
+) -> dict[str, list[str]]:
+    """Return accuracy, error of the output and partial spikes for each quantum and rounding."""
+    chip = program(network, chip="ideal", seed=0)
+    ideal = simulate(chip, x, record="counts")["output"][:, -1]
+    table = {}
+    for how in ROUNDING:
+        found = []
+        for share in SHARES:
+            model = Rounding(chip.with_partial_sums(PartialSums(kind="spiking", share=share)), how)
+            run = simulate(model, x, record="counts")
+            error = np.sqrt(((run["output"][:, -1] - ideal) ** 2).mean()) / ideal.std()
+            partial = float(run["row_size"].values[:, run["part"].values > 0].sum() / len(x))
+            percent = 100 * float(accuracy(run, y)[-1])
+            found.append(f"{percent:.2f} %, {float(error):.3f}, {partial:,.0f}")
+        table[how] = found
+    return table
+
+
+def over_gains(
+    network: SpikingNetwork,
+    name: str,
+    x: NDArray[np.float64],
+    y: NDArray[np.uint8],
+    calibration: NDArray[np.float64],
+) -> dict[str, list[float | int]]:
+    """Return cells, cores and accuracies for each column gain; of a noisy chip, recalibrated."""
+    table: dict[str, list[float | int]] = {}
+    for gain in GAINS:
+        chip = program(network, chip=replace(getattr(chips, name)(), column_gain=gain), seed=0)
+        found: list[float | int] = [chip.n_cells, sum(chip.cores)]
+        for sums in KINDS.values():
+            one = chip.with_partial_sums(sums)
+            if name != "ideal":
+                one = recalibrate(one, calibration)
+            found.append(right(one, x, y, T))
+        table[gain] = found
+    return table
+
+
+def show(title: str, columns: list[str], rows: Mapping[str, list[object]]) -> None:
+    table = Table("", *columns, title=title)
+    for name, values in rows.items():
+        table.add_row(name, *(f"{v:,}" if isinstance(v, int) else str(v) for v in values))
+    Console(width=120).print(table)
+
+
+@click.command()
+@click.option("--samples", type=click.IntRange(1, 10_000), default=1000, show_default=True)
+@click.option("--noise", type=float, default=0.0, help="Weight noise of the training.")
+@click.option("--output", type=click.Path(path_type=Path))
+def main(samples: int, noise: float, output: Path | None) -> None:
+    """Print four tables of accuracies in %."""
+    network = read(trained("wide", noise=noise), input_shape=(1, 28, 28))
+    x, y = images("t10k")[:samples], labels("t10k")[:samples]
+    calibration = images("train")[:2000]
+    spiking = convert(network, calibration, steps=T)
+    ann = round(100 * float(np.mean(network.predict(x) == y)), 2)
+    drives = segment_drives(program(spiking, chip="ideal", seed=0), calibration)
+    print(f"{samples} images, ANN {ann} %, segments bring up to {np.round(drives, 2)} thresholds")
+    results: dict[str, object] = {"samples": samples, "ann": ann, "drives": drives.tolist()}
+    for title, columns, rows in (
+        ("ideal chip, over T", [f"T={t}" for t in STEPS], lambda: over_time(spiking, x, y)),
+        (
+            f"T = {T}: accuracy, error of the output, partial spikes for an image",
+            [f"quantum {share:g}" for share in SHARES],
+            lambda: over_quanta(spiking, x, y),
+        ),
+        *(
+            (
+                f"{name} chip, T = {T}" + (", recalibrated" if name != "ideal" else ""),
+                ["cells", "cores", *KINDS],
+                lambda name=name: over_gains(spiking, name, x, y, calibration[:300]),
+            )
+            for name in ("ideal", "neurram")
+        ),
+    ):
+        found = rows()
+        show(title, columns, found)
+        results[title] = found
+        if output is not None:
+            output.write_text(json.dumps(results, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
