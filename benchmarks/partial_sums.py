@@ -1,16 +1,16 @@
 """Partial sums across cores: 784-512-10 on MNIST, ideal, digital and spiking.
 
-Trains a perceptron with one wide layer (`mnist_training.py`; weights are kept in ./benchmark-cache),
-converts it without re-training, and runs one and the same programmed chip with partial sums of
-each kind: over time steps, over the charge of a partial spike and how partial neurons round, and with
-each `column_gain` on an ideal chip and on a noisy one. Its first layer lies on 7 rows of cores, its
-second on 5. Needs the four MNIST files in $SPIKERAM_DATA/mnist.
+Trains a perceptron with one wide layer (`mnist_training.py`; weights are kept in
+./benchmark-cache), converts it without re-training, and runs one and the same programmed chip with
+partial sums of each kind: over time steps, over the charge of a partial spike and how partial
+neurons round, and with each `column_gain` on an ideal chip and on a noisy one. The rows of its
+first layer take 7 cores, those of its second 5. Needs the four MNIST files in $SPIKERAM_DATA/mnist.
 
     python benchmarks/partial_sums.py --output partial_sums.json
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -35,6 +35,7 @@ from spikeram.statistics import accuracy
 from spikeram.units import Second
 
 T = 32
+RECALIBRATION = 300
 STEPS = (1, 2, 4, 8, 16, 32, 64)
 KINDS = {
     "ideal": PartialSums(),
@@ -140,7 +141,7 @@ def over_gains(
     return table
 
 
-def show(title: str, columns: list[str], rows: Mapping[str, list[object]]) -> None:
+def show(title: str, columns: Sequence[str], rows: Mapping[str, Sequence[object]]) -> None:
     table = Table("", *columns, title=title)
     for name, values in rows.items():
         table.add_row(name, *(f"{v:,}" if isinstance(v, int) else str(v) for v in values))
@@ -161,27 +162,23 @@ def main(samples: int, noise: float, output: Path | None) -> None:
     drives = segment_drives(program(spiking, chip="ideal", seed=0), calibration)
     print(f"{samples} images, ANN {ann} %, segments bring up to {np.round(drives, 2)} thresholds")
     results: dict[str, object] = {"samples": samples, "ann": ann, "drives": drives.tolist()}
-    for title, columns, rows in (
-        ("ideal chip, over T", [f"T={t}" for t in STEPS], lambda: over_time(spiking, x, y)),
-        (
-            f"T = {T}: accuracy, error of the output, partial spikes for an image",
-            [f"quantum {share:g}" for share in SHARES],
-            lambda: over_quanta(spiking, x, y),
-        ),
-        *(
-            (
-                f"{name} chip, T = {T}" + (", recalibrated" if name != "ideal" else ""),
-                ["cells", "cores", *KINDS],
-                lambda name=name: over_gains(spiking, name, x, y, calibration[:300]),
-            )
-            for name in ("ideal", "neurram")
-        ),
-    ):
-        found = rows()
-        show(title, columns, found)
-        results[title] = found
+
+    def keep(title: str, columns: Sequence[str], rows: Mapping[str, Sequence[object]]) -> None:
+        show(title, columns, rows)
+        results[title] = rows
         if output is not None:
             output.write_text(json.dumps(results, indent=2) + "\n")
+
+    keep("ideal chip, over T", [f"T={t}" for t in STEPS], over_time(spiking, x, y))
+    for name in ("ideal", "neurram"):
+        again = ", recalibrated" if name != "ideal" else ""
+        found = over_gains(spiking, name, x, y, calibration[:RECALIBRATION])
+        keep(f"{name} chip, T = {T}{again}", ["cells", "cores", *KINDS], found)
+    keep(
+        f"T = {T}: accuracy, error of the output, partial spikes for an image",
+        [f"quantum {share:g}" for share in SHARES],
+        over_quanta(spiking, x, y),
+    )
 
 
 if __name__ == "__main__":
