@@ -43,6 +43,8 @@ KINDS = {
     "digital, 6 bits": PartialSums(kind="digital", bits=6),
     "spiking": PartialSums(kind="spiking"),
 }
+ON_CHIPS = ("ideal", "digital, 8 bits", "spiking")
+TABLES = ("time", "ideal", "neurram", "quanta")
 SHARES = (0.25, 0.5, 1.0, 2.0)
 ROUNDING = ("to nearest", "ternary, from half", "ternary, from 0")
 GAINS: tuple[ColumnGain, ...] = ("threshold", "balanced", "none")
@@ -132,8 +134,8 @@ def over_gains(
     for gain in GAINS:
         chip = program(network, chip=replace(getattr(chips, name)(), column_gain=gain), seed=0)
         found: list[float | int] = [chip.n_cells, sum(chip.cores)]
-        for sums in KINDS.values():
-            one = chip.with_partial_sums(sums)
+        for kind in ON_CHIPS:
+            one = chip.with_partial_sums(KINDS[kind])
             if name != "ideal":
                 one = recalibrate(one, calibration)
             found.append(right(one, x, y, T))
@@ -151,9 +153,10 @@ def show(title: str, columns: Sequence[str], rows: Mapping[str, Sequence[object]
 @click.command()
 @click.option("--samples", type=click.IntRange(1, 10_000), default=1000, show_default=True)
 @click.option("--noise", type=float, default=0.0, help="Weight noise of the training.")
+@click.option("--table", "tables", type=click.Choice(TABLES), multiple=True, help="By default all.")
 @click.option("--output", type=click.Path(path_type=Path))
-def main(samples: int, noise: float, output: Path | None) -> None:
-    """Print four tables of accuracies in %."""
+def main(samples: int, noise: float, tables: tuple[str, ...], output: Path | None) -> None:
+    """Print tables of accuracies in %."""
     network = read(trained("wide", noise=noise), input_shape=(1, 28, 28))
     x, y = images("t10k")[:samples], labels("t10k")[:samples]
     calibration = images("train")[:2000]
@@ -169,16 +172,19 @@ def main(samples: int, noise: float, output: Path | None) -> None:
         if output is not None:
             output.write_text(json.dumps(results, indent=2) + "\n")
 
-    keep("ideal chip, over T", [f"T={t}" for t in STEPS], over_time(spiking, x, y))
-    for name in ("ideal", "neurram"):
-        again = ", recalibrated" if name != "ideal" else ""
-        found = over_gains(spiking, name, x, y, calibration[:RECALIBRATION])
-        keep(f"{name} chip, T = {T}{again}", ["cells", "cores", *KINDS], found)
-    keep(
-        f"T = {T}: accuracy, error of the output, partial spikes for an image",
-        [f"quantum {share:g}" for share in SHARES],
-        over_quanta(spiking, x, y),
-    )
+    for which in tables or TABLES:
+        if which == "time":
+            keep("ideal chip, over T", [f"T={t}" for t in STEPS], over_time(spiking, x, y))
+        elif which == "quanta":
+            keep(
+                f"T = {T}: accuracy, error of the output, partial spikes for an image",
+                [f"quantum {share:g}" for share in SHARES],
+                over_quanta(spiking, x, y),
+            )
+        else:
+            again = ", recalibrated" if which != "ideal" else ""
+            found = over_gains(spiking, which, x, y, calibration[:RECALIBRATION])
+            keep(f"{which} chip, T = {T}{again}", ["cells", "cores", *ON_CHIPS], found)
 
 
 if __name__ == "__main__":

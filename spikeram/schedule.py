@@ -75,7 +75,7 @@ def _unrolled(layer: ChargeLayer, energies: EnergyModel) -> ChargeLayer:
             f"schedule='unrolled' expects columns in one piece or ideal partial sums, but "
             f"{layer.part_of!r} is cut into parts. Use partial_sums='ideal'."
         )
-    used = np.count_nonzero(layer.reuse)
+    used = int(np.count_nonzero(layer.reuse))
     rows = 2 * (used * layer.pairs_per_weight + layer.always_on)
     cores = -(-rows // energies.core_rows) * -(-layer.n_outputs // energies.core_columns)
     # An ideal network is on no core.

@@ -200,8 +200,9 @@ def digitise(charge, bias, threshold, rail, digits, key, sample, sigma, kick, u,
     """Run one sample of a converter: each line's charge of each step, rounded, digit by digit.
 
     threshold (output,) int32 is full scale, 2**digits units; output ``p * lines + line`` is digit p
-    of the magnitude, with the sign of the charge. Rounds halves away from zero and saturates; the
-    noise is the line's, the same for all of its digits. The other arrays are those of `integrate`.
+    of the magnitude, with the sign of the charge. Rounds halves away from zero and saturates. All
+    digits of a line have the same charge, bias, threshold and noise: those of its digit 0 are read.
+    The other arrays are those of `integrate`.
     """
     driven = charge.shape[0] > 0
     traced = trace.shape[0] > 0
@@ -209,18 +210,20 @@ def digitise(charge, bias, threshold, rail, digits, key, sample, sigma, kick, u,
     lines = u.size // digits
     whole = np.int64(2**digits)
     for k in range(spikes.shape[0]):
-        for j in range(u.size):
-            v = np.int64(bias[j])
+        for line in range(lines):
+            v = np.int64(bias[line])
             if driven:
-                v += charge[k, j]
+                v += charge[k, line]
             if random:
-                v += noise(key, k, sample, j % lines, sigma, kick)
+                v += noise(key, k, sample, line, sigma, kick)
             v = min(max(v, -rail), rail)
-            size = (2 * whole * abs(v) + threshold[j]) // (2 * np.int64(threshold[j]))
-            size = min(size, whole - 1)
-            digit = (size >> (j // lines)) & 1
-            spikes[k, j] = np.int8(digit if v > 0 else -digit)
-            u[j] = np.int32(0 if digit else v)
+            full = np.int64(threshold[line])
+            size = min((2 * whole * abs(v) + full) // (2 * full), whole - 1)
+            sign = np.int8(1) if v > 0 else np.int8(-1)
+            for p in range(digits):
+                digit = np.int8((size >> p) & 1)
+                spikes[k, p * lines + line] = sign * digit
+                u[p * lines + line] = np.int32(0 if digit else v)
         if traced:
             trace[k] = u
 
