@@ -99,15 +99,14 @@ def accounts(ds: xr.Dataset, model: str | EnergyModel | None = None) -> xr.Datas
     xarray.Dataset
         ``time`` [s] of a sample; and for each crossbar ``energy`` [J], the mean over samples,
         ``cells``, zero weights and dummies among them, ``cores`` that have room for them, and
-        ``buffer``, bits of spike trains that wait for the next layer.
+        ``buffer``, the steps of all neurons, a bit each, that wait for the next layer.
     """
     table = resolve(model, ds)
     cells = ds["rows"] * ds["columns"]
     cores = np.ceil(ds["rows"] / table.core_rows) * np.ceil(ds["columns"] / table.core_columns)
     names = ds["layer"].values
-    bits = 2 if "sign" in ds.variables else 1
     # Where a crossbar is used at several positions, all of the train has to be there first.
-    waiting = bits * (int(ds.attrs["steps"]) if int(ds["positions"].max()) > 1 else 1)
+    waiting = int(ds.attrs["steps"]) if int(ds["positions"].max()) > 1 else 1
     neurons = [int(np.count_nonzero(names == name)) for name in ds["crossbar"].values]
     return xr.Dataset(
         {
