@@ -13,6 +13,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal, TypeAlias, get_args
 
 import click
 import numpy as np
@@ -34,6 +35,8 @@ from spikeram.simulation import Model, simulate
 from spikeram.statistics import accuracy
 from spikeram.units import Second
 
+FullScale: TypeAlias = Literal["column", "layer", "least_squares"]
+
 T = 32
 RECALIBRATION = 300
 STEPS = (1, 2, 4, 8, 16, 32, 64)
@@ -44,7 +47,7 @@ KINDS = {
     "spiking": PartialSums(kind="spiking"),
 }
 ON_CHIPS = ("ideal", "digital, 8 bits", "spiking")
-TABLES = ("time", "ideal", "neurram", "quanta")
+TABLES = ("split", "time", "ideal", "neurram", "quanta")
 SHARES = (0.25, 0.5, 1.0, 2.0)
 ROUNDING = ("to nearest", "ternary, from half", "ternary, from 0")
 GAINS: tuple[ColumnGain, ...] = ("threshold", "balanced", "none")
@@ -128,11 +131,13 @@ def over_gains(
     x: NDArray[np.float64],
     y: NDArray[np.uint8],
     calibration: NDArray[np.float64],
+    full_scale: FullScale,
 ) -> dict[str, list[float | int]]:
     """Return cells, cores and accuracies for each column gain; of a noisy chip, recalibrated."""
     table: dict[str, list[float | int]] = {}
     for gain in GAINS:
-        chip = program(network, chip=replace(getattr(chips, name)(), column_gain=gain), seed=0)
+        kind = replace(getattr(chips, name)(), column_gain=gain, full_scale=full_scale)
+        chip = program(network, chip=kind, seed=0)
         found: list[float | int] = [chip.n_cells, sum(chip.cores)]
         for kind in ON_CHIPS:
             one = chip.with_partial_sums(KINDS[kind])
@@ -153,9 +158,16 @@ def show(title: str, columns: Sequence[str], rows: Mapping[str, Sequence[object]
 @click.command()
 @click.option("--samples", type=click.IntRange(1, 10_000), default=1000, show_default=True)
 @click.option("--noise", type=float, default=0.0, help="Weight noise of the training.")
+@click.option("--full-scale", type=click.Choice(get_args(FullScale)), default="column")
 @click.option("--table", "tables", type=click.Choice(TABLES), multiple=True, help="By default all.")
 @click.option("--output", type=click.Path(path_type=Path))
-def main(samples: int, noise: float, tables: tuple[str, ...], output: Path | None) -> None:
+def main(
+    samples: int,
+    noise: float,
+    full_scale: FullScale,
+    tables: tuple[str, ...],
+    output: Path | None,
+) -> None:
     """Print tables of accuracies in %."""
     network = read(trained("wide", noise=noise), input_shape=(1, 28, 28))
     x, y = images("t10k")[:samples], labels("t10k")[:samples]
@@ -173,7 +185,14 @@ def main(samples: int, noise: float, tables: tuple[str, ...], output: Path | Non
             output.write_text(json.dumps(results, indent=2) + "\n")
 
     for which in tables or TABLES:
-        if which == "time":
+        if which == "split":
+            chip = program(spiking, chip="ideal", seed=0)
+            sums = {"undivided": PartialSums(), "spiking": PartialSums(kind="spiking")}
+            kinds = {
+                name: [right(chip.with_partial_sums(one), x, y, T)] for name, one in sums.items()
+            }
+            keep("ideal chip", [f"T={T}"], kinds)
+        elif which == "time":
             keep("ideal chip, over T", [f"T={t}" for t in STEPS], over_time(spiking, x, y))
         elif which == "quanta":
             keep(
@@ -183,7 +202,7 @@ def main(samples: int, noise: float, tables: tuple[str, ...], output: Path | Non
             )
         else:
             again = ", recalibrated" if which != "ideal" else ""
-            found = over_gains(spiking, which, x, y, calibration[:RECALIBRATION])
+            found = over_gains(spiking, which, x, y, calibration[:RECALIBRATION], full_scale)
             keep(f"{which} chip, T = {T}{again}", ["cells", "cores", *ON_CHIPS], found)
 
 

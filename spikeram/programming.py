@@ -21,7 +21,8 @@ the others use more of the window and errors of the cells, of standard deviation
 for k pairs per weight. Biases never saturate.
 
 Where a core has one threshold for all its columns (a chip's `column_gain`), :math:`w_{max,j}` is
-the same multiple of the threshold :math:`\theta_j` in all of them; see `spikeram.balance`. Neurons
+the same multiple of the threshold :math:`\theta_j` in all of them; see `spikeram.balance`. Least
+squares then chooses one multiple, for the sum of the errors in units of :math:`\theta_j^2`. Neurons
 whose spikes are worth next to nothing are left out: they would widen the window of all others.
 They keep their column's largest weight, and fire less than they should.
 """
@@ -140,7 +141,11 @@ def _matrix(network: SpikingNetwork, n: int, chip: Chip, delay: Second) -> _Matr
     if not own:
         per, loud = layer.threshold, layer.threshold >= SILENT * np.median(layer.threshold)
     if together:
-        top = np.where(loud, per * np.max((top / per)[loud]), top)
+        shared = per * np.max((np.abs(weight).max(axis=0) / per)[loud])
+        if chip.full_scale == "least_squares":
+            errors = [_mapping_error(weight, s * shared, chip, delay) / per**2 for s in SCALES]
+            shared = SCALES[np.argmin(np.sum(np.array(errors)[:, loud], axis=1))] * shared
+        top = np.where(loud, shared, top)
     # So many rows that a bias needs no larger a window than its column's weights. Columns of
     # silent neurons have hardly any weight: they do not count, unless all share one window.
     counted = 1.0 if together else BIAS_QUANTILE
