@@ -25,7 +25,7 @@ from rich.table import Table
 from spikeram.charge import ChargeLayer
 from spikeram.chip import ColumnGain, ProgrammedChip
 from spikeram.conversion import convert, read, recalibrate
-from spikeram.conversion.calibration import segment_drives
+from spikeram.conversion.calibration import fit_quanta, segment_drives
 from spikeram.models import chips
 from spikeram.network import SpikingNetwork
 from spikeram.partial import PartialSums
@@ -142,7 +142,7 @@ def over_gains(
         for kind in ON_CHIPS:
             one = chip.with_partial_sums(KINDS[kind])
             if name != "ideal":
-                one = recalibrate(one, calibration)
+                one = recalibrate(fit_quanta(one, calibration), calibration)
             found.append(right(one, x, y, T))
         table[gain] = found
     return table
@@ -187,11 +187,14 @@ def main(
     for which in tables or TABLES:
         if which == "split":
             chip = program(spiking, chip="ideal", seed=0)
-            sums = {"undivided": PartialSums(), "spiking": PartialSums(kind="spiking")}
-            kinds = {
-                name: [right(chip.with_partial_sums(one), x, y, T)] for name, one in sums.items()
+            cut = chip.with_partial_sums("spiking")
+            models = {
+                "undivided": chip,
+                "spiking": cut,
+                "spiking, measured quanta": fit_quanta(cut, calibration),
             }
-            keep("ideal chip", [f"T={T}"], kinds)
+            rights = {name: [right(one, x, y, T)] for name, one in models.items()}
+            keep("ideal chip", [f"T={T}"], rights)
         elif which == "time":
             keep("ideal chip, over T", [f"T={t}" for t in STEPS], over_time(spiking, x, y))
         elif which == "quanta":

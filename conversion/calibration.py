@@ -59,6 +59,9 @@ RIDGE = 1.0
 MIN_SAMPLES = 10
 """Fewest samples for gain and offset."""
 
+LEAST_SHARE = 0.125
+"""Least measured charge of a partial spike, in thresholds: a soma adds eight for one of its own."""
+
 GAIN_RANGE = (0.5, 2.0)
 """Gains outside are a column's failure, not its gain: they are held at the bound."""
 
@@ -224,13 +227,41 @@ def recalibrate(chip: ProgrammedChip, x: ArrayLike, *, steps: int | None = None)
     return replace(chip, layers=tuple(layers), recalibrated=True)
 
 
+def fit_quanta(
+    chip: ProgrammedChip, x: ArrayLike, *, steps: int | None = None, quantile: float = 0.99
+) -> ProgrammedChip:
+    """Return `chip` with the charge of a partial spike measured for each layer.
+
+    It becomes what the segments of the layer bring in a step, all but a few of them: less loses
+    charge, more leaves more of it on the membranes. No cell is written again.
+
+    Parameters
+    ----------
+    chip : ProgrammedChip
+        A chip as programmed.
+    x : array_like of shape (sample, input)
+        Inputs such as those of the calibration.
+    steps : int, optional
+        Number of steps; by default what the network was converted for.
+    quantile : float
+        The share of samples, neurons and segments that bring less.
+    """
+    drives = segment_drives(chip, x, steps=steps, quantile=quantile)
+    layers = tuple(
+        replace(layer, share=max(LEAST_SHARE, float(drive))) if drive > 0 else layer
+        for layer, drive in zip(chip.layers, drives)
+    )
+    return replace(chip, layers=layers)
+
+
 def segment_drives(
     chip: ProgrammedChip, x: ArrayLike, *, steps: int | None = None, quantile: float = 0.999
 ) -> NDArray[np.float64]:
     """Return how much the segments of each layer bring in a step, of shape (layer,).
 
-    In thresholds of the neurons, but for silent ones, and 0 for layers in one piece. Spiking partial sums lose charge
-    where it exceeds `PartialSums.share`, converters where it exceeds `PartialSums.reach`.
+    In thresholds of the neurons, but for silent ones, and 0 for layers in one piece. Spiking partial
+    sums lose charge where it exceeds `PartialSums.share`, converters where it exceeds
+    `PartialSums.reach`.
 
     Parameters
     ----------

@@ -151,6 +151,9 @@ class ProgrammedLayer:
         Dummy pairs at the end of each core's rows, which no input ever drives.
     shared_columns : int
         How many columns of a core share one threshold; 0 where each has its own.
+    share : float or None
+        Charge of a partial spike as a share of the threshold, where it was measured for the layer;
+        None for that of the chip.
     """
 
     crossbar: Crossbar
@@ -165,6 +168,7 @@ class ProgrammedLayer:
     pairs_per_weight: int = 1
     n_held: int = 0
     shared_columns: int = 0
+    share: float | None = None
 
     @property
     def weight_shape(self) -> tuple[int, int]:
@@ -232,6 +236,8 @@ class ProgrammedLayer:
     ) -> tuple[ChargeLayer, ...]:
         """Return this layer as engines run it: in one piece, or partial neurons and a soma."""
         how = sums or PartialSums()
+        if self.share is not None:
+            how = replace(how, share=self.share)
         n_segments = len(self.crossbar.segments)
         if how.kind == "ideal" or n_segments == 1:
             return (self.charge(layer, cores, sources),)

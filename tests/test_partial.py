@@ -7,7 +7,7 @@ import pytest
 
 from spikeram import demo, recording, simulation
 from spikeram.conversion import convert, recalibrate
-from spikeram.conversion.calibration import segment_drives
+from spikeram.conversion.calibration import fit_quanta, segment_drives
 from spikeram.energy import energy, latency
 from spikeram.errors import CapacityError, ConversionError
 from spikeram.models import chips
@@ -217,6 +217,17 @@ def test_a_quantum_below_the_drive_of_a_segment_loses_charge_for_ever():
     )
     assert narrow[1] > 0.9 * narrow[0]
     assert wide[1] < 0.35 * wide[0]
+
+
+def test_measured_quanta_lose_less_than_too_small_and_too_large_ones():
+    chip = program(NETWORK, chip=small(), seed=0)
+    fitted = fit_quanta(chip, X)
+    drives = segment_drives(chip, X, quantile=0.99)
+    assert [layer.share for layer in fitted.layers] == pytest.approx(drives)
+    assert fit_quanta(program(NETWORK, chip="ideal", seed=0), X).layers[0].share is None
+    own = difference(fitted, "spiking", 64)
+    for share in (0.5, 16.0):
+        assert own < difference(chip, PartialSums(kind="spiking", share=share), 64) / 2
 
 
 def test_layers_on_one_core_are_left_alone():
