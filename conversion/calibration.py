@@ -259,8 +259,8 @@ def segment_drives(
 ) -> NDArray[np.float64]:
     """Return how much the segments of each layer bring in a step, of shape (layer,).
 
-    In thresholds of the neurons, but for silent ones, and 0 for layers in one piece. Spiking partial
-    sums lose charge where it exceeds `PartialSums.share`, converters where it exceeds
+    In thresholds of the neurons, without silent ones, and 0 for layers in one piece. Spiking
+    partial sums lose charge where it exceeds `PartialSums.share`, converters where it exceeds
     `PartialSums.reach`.
 
     Parameters
