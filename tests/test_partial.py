@@ -433,6 +433,16 @@ def test_columns_that_share_a_threshold_share_a_measured_gain():
     assert all(np.unique(n.threshold).size == 1 for n in nodes_of(cut) if n.part)
 
 
+@pytest.mark.parametrize("full_scale", ["column", "layer", "least_squares"])
+def test_columns_that_share_a_threshold_have_windows_in_proportion_to_it(full_scale):
+    kind = small(256, "neurram", column_gain="none", full_scale=full_scale)
+    chip = program(one_layer(), chip=kind, seed=0, rounds=0)
+    programmed, layer = chip.layers[0], chip.network.layers[0]
+    # u_j is a constant / (w_max,j times the sum of conductances).
+    ratio = programmed.unit * programmed.target.sum(axis=(0, 1)) * layer.threshold
+    np.testing.assert_allclose(ratio, ratio[0], rtol=1e-9)
+
+
 def test_a_silent_neuron_does_not_widen_the_window_of_the_others():
     network = one_layer()
     layer = network.layers[0]
