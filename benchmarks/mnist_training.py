@@ -1,7 +1,8 @@
 """The MNIST networks of the benchmarks: trained once, and kept in a cache folder.
 
-A perceptron 784-256-128-10 and a convolutional network 16-32-128, with ReLU, with clip-floor-shift
-activations, or with weight noise. Needs the four MNIST files in $SPIKERAM_DATA/mnist.
+Perceptrons 784-256-128-10 and, with one wide layer, 784-512-10, and a convolutional network
+16-32-128, with ReLU, with clip-floor-shift activations, or with weight noise. Needs the four MNIST
+files in $SPIKERAM_DATA/mnist.
 
     python benchmarks/mnist_training.py cnn --levels 4 --noise 0.1
 """
@@ -55,6 +56,10 @@ def untrained(kind: str, levels: int = 0) -> Any:
             nn.Flatten(), nn.Linear(784, 256), activation(), nn.Linear(256, 128), activation(),
             nn.Linear(128, 10),
         )  # fmt: skip
+    if kind == "wide":
+        return nn.Sequential(
+            nn.Flatten(), nn.Linear(784, 512), activation(), nn.Linear(512, 10)
+        )  # fmt: skip
     pool = nn.MaxPool2d if kind == "maxcnn" else nn.AvgPool2d
     return nn.Sequential(
         nn.Conv2d(1, 16, 3, padding=1), nn.BatchNorm2d(16), activation(), pool(2),
@@ -68,7 +73,7 @@ def trained(kind: str, *, levels: int = 0, noise: float = 0.0, epochs: int = 6) 
 
     Parameters
     ----------
-    kind : {"mlp", "cnn", "maxcnn"}
+    kind : {"mlp", "wide", "cnn", "maxcnn"}
         Which network.
     levels : int
         Levels of the clip-floor-shift activation; 0 for ReLU.
@@ -123,7 +128,7 @@ def _train(net: Any, noise: float, epochs: int) -> None:
 
 
 @click.command()
-@click.argument("kind", type=click.Choice(["mlp", "cnn", "maxcnn"]))
+@click.argument("kind", type=click.Choice(["mlp", "wide", "cnn", "maxcnn"]))
 @click.option("--levels", type=click.IntRange(min=0), default=0)
 @click.option("--noise", type=float, default=0.0)
 @click.option("--epochs", type=click.IntRange(min=1), default=6, show_default=True)

@@ -19,6 +19,7 @@ really receives,
           \theta_c \leftarrow \theta_c / k_c, \qquad
           b_c \leftarrow b_c + (E[z_c] - k_c E[\hat z_c]) / k_c.
 
+Columns that share a threshold (a chip's ``column_gain``) share :math:`k` too.
 Spikes and pixels are not negative, so most of the power of the conductance errors is their mean,
 a constant that an offset absorbs. A gain without the offset does harm. Membranes of a chip whose
 comparators switch late begin below where they should (`spikeram.analog`); over T steps that is a
@@ -27,6 +28,7 @@ constant too, and measured with the rest.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -37,7 +39,9 @@ from spikeram.chip import ProgrammedChip
 from spikeram.conversion.walk import Walk
 from spikeram.encoding import input_levels
 from spikeram.layer import Layer
+from spikeram.matrix import SILENT
 from spikeram.network import SpikingNetwork, checked_steps
+from spikeram.partial import PartialSums
 
 BIAS_ROUNDS = 2
 """Corrections of each rectified layer's biases."""
@@ -56,6 +60,9 @@ RIDGE = 1.0
 
 MIN_SAMPLES = 10
 """Fewest samples for gain and offset."""
+
+LEAST_SHARE = 0.125
+"""Least measured charge of a partial spike, in thresholds: a soma adds eight for one of its own."""
 
 GAIN_RANGE = (0.5, 2.0)
 """Gains outside are a column's failure, not its gain: they are held at the bound."""
@@ -200,7 +207,7 @@ def recalibrate(chip: ProgrammedChip, x: ArrayLike, *, steps: int | None = None)
         )
     levels = input_levels(_some(network, values, n_steps), network.input_scale)
     ideal = network.charge_layers()
-    cores = chip.cores
+    cores, sums = chip.cores, chip.partial_sums
     layers = list(chip.layers)
     wanted_walk, walk = (Walk(network, levels, n_steps) for _ in range(2))
     for n, layer in enumerate(network.layers):
@@ -208,17 +215,86 @@ def recalibrate(chip: ProgrammedChip, x: ArrayLike, *, steps: int | None = None)
         # What is measured is the bare column: an earlier correction would hide its own part.
         ones, zeros = np.ones(layer.n_columns), np.zeros(layer.n_columns)
         bare = replace(layers[n], gain=ones, offset=zeros)
-        charge = bare.charge(layer, cores[n])
-        # The output is read by its charge, where it began counts for nothing.
-        counts = bare.columns is not None and n < len(layers) - 1
-        head_start = bare.head_start(layer, charge) / n_steps if counts else 0.0
-        measured = _in_units(walk, charge, head_start)
-        gain, offset = _gain_and_offset(layer.by_column(wanted), layer.by_column(measured))
+        nodes = bare.nodes(layer, cores[n], sums=sums)
+        if len(nodes) == 1:
+            # The output is read by its charge, where it began counts for nothing.
+            counts = bare.columns is not None and n < len(layers) - 1
+            head_start = bare.head_start(layer, nodes[0]) / n_steps if counts else 0.0
+            measured = _in_units(walk, nodes[0], head_start)
+        else:
+            measured = _added(walk, nodes)
+        pair = layer.by_column(wanted), layer.by_column(measured)
+        # Columns that share a threshold share a gain, unless a soma has numbers for each.
+        together = len(nodes) == 1 and bare.shared_columns > 0
+        gain, offset = _offset_of_one_gain(*pair) if together else _gain_and_offset(*pair)
         layers[n] = replace(bare, gain=gain, offset=offset)
-        for one, charge in ((wanted_walk, ideal[n]), (walk, layers[n].charge(layer, cores[n]))):
-            one.fire(charge)
+        wanted_walk.fire(ideal[n])
+        walk.pass_on(layers[n].nodes(layer, cores[n], sums=sums))
+        for one in (wanted_walk, walk):
             one.leave(layer.name)
     return replace(chip, layers=tuple(layers), recalibrated=True)
+
+
+def fit_quanta(
+    chip: ProgrammedChip, x: ArrayLike, *, steps: int | None = None, quantile: float = 0.99
+) -> ProgrammedChip:
+    """Return `chip` with the charge of a partial spike measured for each layer.
+
+    It becomes what the segments of the layer bring in a step, all but a few of them: less loses
+    charge, more leaves more of it on the membranes. No cell is written again.
+
+    Parameters
+    ----------
+    chip : ProgrammedChip
+        A chip as programmed.
+    x : array_like of shape (sample, input)
+        Inputs such as those of the calibration.
+    steps : int, optional
+        Number of steps; by default what the network was converted for.
+    quantile : float
+        The share of samples, neurons and segments that bring less.
+    """
+    drives = segment_drives(chip, x, steps=steps, quantile=quantile)
+    layers = tuple(
+        replace(layer, share=max(LEAST_SHARE, float(drive))) if drive > 0 else layer
+        for layer, drive in zip(chip.layers, drives)
+    )
+    return replace(chip, layers=layers)
+
+
+def segment_drives(
+    chip: ProgrammedChip, x: ArrayLike, *, steps: int | None = None, quantile: float = 0.999
+) -> NDArray[np.float64]:
+    """Return how much the segments of each layer bring in a step, of shape (layer,).
+
+    In thresholds of the neurons, without silent ones, and 0 for layers in one piece. Spiking
+    partial sums lose charge where it exceeds `PartialSums.share`, converters where it exceeds
+    `PartialSums.reach`.
+
+    Parameters
+    ----------
+    chip : ProgrammedChip
+        A chip as programmed.
+    x : array_like of shape (sample, input)
+        Inputs such as those of the calibration.
+    steps : int, optional
+        Number of steps; by default what the network was converted for.
+    quantile : float
+        The share of samples, neurons and segments that bring less.
+    """
+    network, cores = chip.network, chip.cores
+    n_steps = network.steps_or(steps)
+    levels = input_levels(_some(network, network.checked_input(x), n_steps), network.input_scale)
+    walk = Walk(network, levels, n_steps)
+    drives = np.zeros(len(network.layers))
+    for n, layer in enumerate(network.layers):
+        *parts, soma = chip.layers[n].nodes(layer, cores[n], sums=PartialSums(kind="spiking"))
+        loud = soma.scale >= SILENT * np.median(soma.scale)
+        each = [_in_units(walk, replace(part, name=soma.name)) / soma.scale for part in parts]
+        drives[n] = np.quantile(np.abs(each)[..., loud], quantile) if each else 0.0
+        walk.fire(chip.layers[n].charge(layer, cores[n]))
+        walk.leave(layer.name)
+    return drives
 
 
 def _in_units(
@@ -226,6 +302,26 @@ def _in_units(
 ) -> NDArray[np.float64]:
     """Return the mean drive of a layer, (sample, output) in units of activation."""
     return (walk.drive(charge) + charge.bias + head_start) * (charge.scale / charge.threshold)
+
+
+def _added(walk: Walk, nodes: Sequence[ChargeLayer]) -> NDArray[np.float64]:
+    """Return the mean drive that the segments of a layer bring, (sample, output) in activation."""
+    *parts, soma = nodes
+    each = [_in_units(walk, replace(part, name=soma.name)) for part in parts]
+    # A converter has its charge as often as it has digits; in units of its step all the same.
+    total: NDArray[np.float64] = np.sum(each, axis=0)[:, : soma.n_outputs]
+    return total
+
+
+def _offset_of_one_gain(
+    wanted: NDArray[np.float64], measured: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the line of least squares with one gain for all columns."""
+    centred = measured - measured.mean(axis=0)
+    power = np.sum(centred**2)
+    gain = np.sum(centred * wanted) / power if power > 0 else 1.0
+    gains = np.full(measured.shape[1], np.clip(gain, *GAIN_RANGE))
+    return gains, wanted.mean(axis=0) - gains * measured.mean(axis=0)
 
 
 def _gain_and_offset(

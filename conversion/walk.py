@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,6 +86,21 @@ class Walk:
         fired, _ = fire(layer, charge, self._constant(layer), steps=self._steps)
         self._trains[layer.name] = fired
         return fired
+
+    def pass_on(self, nodes: Sequence[ChargeLayer]) -> None:
+        """Let the partial neurons of a layer fire, and its soma on what they send."""
+        *parts, soma = nodes
+        if not parts:
+            self.fire(soma)
+            return
+        trains = []
+        for part in parts:
+            one = replace(part, name=soma.name)
+            spikes = self.arriving(one)
+            charge = None if spikes is None else charge_of(one, spikes)
+            trains.append(fire(one, charge, self._constant(one), steps=self._steps)[0])
+        charge = charge_of(soma, np.concatenate(trains, axis=2))
+        self._trains[soma.name], _ = fire(soma, charge)
 
     def leave(self, name: str) -> None:
         """Go on behind a layer: the pools after it count, trains that nobody reads are dropped."""

@@ -600,6 +600,10 @@ class _Noise(BrianObject):
             return
         first = self._first_sample
         fill_noise(self._key, step, first, layer.sigma_noise, layer.kick, self._noise)
+        if layer.digits:
+            # All digits of a line read the same noisy charge.
+            lines = layer.n_outputs // layer.digits
+            self._noise[:] = np.tile(self._noise[:, :lines], layer.digits)
         if arrivals is not None and arrived is not None:
             charge = np.zeros((arrived.shape[0], 1, layer.n_outputs), np.int32)
             arrivals.reading.add_to(
@@ -618,6 +622,10 @@ class _Kind:
     down: str = ""
     given: str = ""
 
+
+_SIZE = "clip(floor((2*whole*abs(v) + theta) / (2*theta)), 0, whole - 1)"
+_DIGIT = f"floor({_SIZE} / place) - 2*floor({_SIZE} / (2*place)) > 0.5"
+_DIGITS = _Kind(f"v > 0*volt and {_DIGIT}", "", f"v < 0*volt and {_DIGIT}", "")
 
 _KINDS = {
     "unipolar": _Kind("v >= theta", "v -= theta"),
@@ -643,14 +651,15 @@ def _neuron_group(
     """Return the neurons of a layer at rest: no drive, no charge."""
     if layer.burst > 1:
         return _bursting_group(layer, batch, dt=dt, clock=clock, name=name, code=codeobj_class)
-    kind = _KINDS[layer.spikes]
+    kind = _DIGITS if layer.digits else _KINDS[layer.spikes]
     subtract = layer.reset == "subtract"
     random = layer.noisy or layer.read is not None
     group = NeuronGroup(
         batch * layer.n_outputs,
         _NEURON
         + ("noise : volt\n" if random else "")
-        + (_SIGNED if layer.spikes == "signed" else ""),
+        + (_SIGNED if layer.spikes == "signed" else "")
+        + ("whole : 1 (shared)\nplace : 1 (constant)\n" if layer.digits else ""),
         threshold=kind.up,
         reset=kind.taken if subtract else "v = 0*volt",
         events={NEGATIVE_SPIKE: kind.down} if kind.down else {},
@@ -679,6 +688,10 @@ def _integration(layer: ChargeLayer, kept: str = "v") -> str:
 def _set_thresholds(group: NeuronGroup, layer: ChargeLayer, batch: int) -> None:
     group.theta_ = np.tile(layer.threshold * layer.quantum, batch)
     group.rail_ = layer.rail * layer.quantum
+    if layer.digits:
+        digit = np.arange(layer.n_outputs) * layer.digits // layer.n_outputs
+        group.whole_ = 2.0**layer.digits
+        group.place_ = np.tile(2.0**digit, batch)
     if layer.spikes == "signed":
         # Where the count stays above zero, the membrane's lower threshold lies below the rail.
         never = -2.0 * layer.rail

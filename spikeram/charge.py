@@ -79,6 +79,18 @@ class ChargeLayer:
         How much the cells fluctuate from step to step; None where they do not.
     burst : int
         Most spikes of one neuron in a step.
+    digits : int
+        Binary digits with which each column's charge is converted anew in every step, the
+        threshold being full scale: neuron ``p * lines + line`` sends digit p with the sign of the
+        charge. 0 for neurons, which keep their charge. See `spikeram.partial`.
+    part : int
+        Which segment of a cut column the neurons read, from 1; 0 for neurons of the network.
+    part_of : str
+        Name of the network's layer where its columns are cut, at its partial neurons and at the
+        soma that adds them up; empty for a layer in one piece.
+    lines, uses : int or None
+        Columns of the array, and times that it is used in each step, for energy accounts; None
+        for those of the weights and of the gather.
     """
 
     name: str
@@ -103,6 +115,11 @@ class ChargeLayer:
     negative: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
     read: ReadNoise | None = None
     burst: int = 1
+    digits: int = 0
+    part: int = 0
+    part_of: str = ""
+    lines: int | None = None
+    uses: int | None = None
 
     def __post_init__(self) -> None:
         if self.spikes == "signed" and (self.reset != "subtract" or self.decay != 1):
@@ -112,6 +129,11 @@ class ChargeLayer:
             )
         keeps = self.reset == "subtract" and self.decay == 1
         check_burst(f"Layer {self.name!r}", self.burst, keeps=keeps)
+        if self.digits and (self.spikes != "ternary" or self.reset != "zero" or self.decay != 0):
+            raise ValueError(
+                f"Layer {self.name!r} converts its charge anew in every step: it expects ternary "
+                "spikes, reset 'zero' and decay 0."
+            )
         if not self.negative.size:
             object.__setattr__(self, "negative", np.zeros_like(self.threshold))
 
@@ -136,9 +158,22 @@ class ChargeLayer:
         return self.n_columns * self.n_positions
 
     @property
+    def n_lines(self) -> int:
+        """Number of columns of the array that holds the layer; none of a soma's."""
+        return self.n_columns if self.lines is None else self.lines
+
+    @property
+    def n_uses(self) -> int:
+        """How often the array is used in each step: at every position, unless it is unrolled."""
+        return self.n_positions if self.uses is None else self.uses
+
+    @property
     def reuse(self) -> NDArray[np.int64]:
         """How many rows a spike of each input drives in one step, of shape (input,)."""
         each = np.ones(self.n_inputs, np.int64) if self.gather is None else self.gather.reuse
+        if self.uses == 1:
+            # All positions at once: an input stands at one row for all of them.
+            each = np.minimum(each, 1)
         return self.pairs_per_weight * each
 
     def sums(self, values: NDArray[np.float64]) -> NDArray[np.float64]:

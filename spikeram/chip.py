@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass, field, replace
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,7 @@ from spikeram.analog import (
     switched_on,
     with_errors,
 )
+from spikeram.balance import driven_rows, shared
 from spikeram.charge import RAIL_LIMIT, ChargeLayer, charge_layer
 from spikeram.crossbar import Crossbar
 from spikeram.device import ROOM, AbstractDevice, as_temperature
@@ -36,11 +37,15 @@ from spikeram.faults import Faults, LayerFaults
 from spikeram.network import Layer, SpikingNetwork
 from spikeram.neuron import SamplingNeuron
 from spikeram.parasitics import Wires
+from spikeram.partial import Kind, PartialSums, Segment, as_partial_sums, cut_layer
 from spikeram.placement import BadLines, Mapping, Stack
+from spikeram.pool import MaxPool
 from spikeram.read_noise import ReadNoise, read_noise
 from spikeram.seeds import Seed
 from spikeram.units import Kelvin, Second, Siemens, Volt, as_si
 from spikeram.write_verify import WriteVerify, Written
+
+ColumnGain: TypeAlias = Literal["threshold", "balanced", "none"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -81,6 +86,12 @@ class Chip:
         Temperature at which the chip is kept after programming [K].
     wires : Wires or None
         Resistances of lines, drivers and transistors; None for ideal ones.
+    partial_sums : {"ideal", "digital", "spiking"} or PartialSums
+        How columns that are cut over cores are added; see `spikeram.partial`. No cell depends on
+        it: `ProgrammedChip.with_partial_sums` changes it afterwards.
+    column_gain : {"threshold", "balanced", "none"}
+        What takes up that columns differ in their sums of conductances: a threshold for each, or,
+        where a core has one for all its columns, dummy cells or nothing; see `spikeram.balance`.
     """
 
     name: str
@@ -101,8 +112,16 @@ class Chip:
     faults: Faults = field(default_factory=Faults)
     temperature: Kelvin = ROOM
     wires: Wires | None = None
+    partial_sums: PartialSums | Kind = "ideal"
+    column_gain: ColumnGain = "threshold"
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "partial_sums", as_partial_sums(self.partial_sums))
+        if self.column_gain not in get_args(ColumnGain):
+            raise ValueError(
+                f"Chip.column_gain expects 'threshold', 'balanced' or 'none', got "
+                f"{self.column_gain!r}."
+            )
         for name, unit in (("g_min", "S"), ("g_max", "S"), ("v_read", "V")):
             object.__setattr__(self, name, as_si(getattr(self, name), unit, f"Chip.{name}"))
         kelvin = as_temperature(self.temperature, "Chip.temperature")
@@ -218,6 +237,13 @@ class ProgrammedLayer:
         Standard deviation of each cell from step to step [S]; 0 for none.
     faults : LayerFaults or None
         Cells and neurons that do not work; None where all do.
+    n_held : int
+        Dummy pairs at the end of each core's rows, which no input ever drives.
+    shared_columns : int
+        How many columns of a core share one threshold; 0 where each has its own.
+    share : float or None
+        Charge of a partial spike as a share of the threshold, where it was measured for the layer;
+        None for that of the chip.
     """
 
     crossbar: Crossbar
@@ -231,6 +257,9 @@ class ProgrammedLayer:
     columns: ColumnErrors | None = None
     sigma_read: Siemens | NDArray[np.float64] = 0.0
     faults: LayerFaults | None = None
+    n_held: int = 0
+    shared_columns: int = 0
+    share: float | None = None
 
     @property
     def written(self) -> NDArray[np.float64]:
@@ -249,17 +278,104 @@ class ProgrammedLayer:
 
     @property
     def weight_shape(self) -> tuple[int, int]:
-        """Weights that the layer holds, those of its always-on rows among them."""
+        """Weights that the layer has room for, those of always-on and held rows among them."""
         _, rows, columns = self.target.shape
         return rows // self.pairs_per_weight, columns
 
     @property
     def effective_weight(self) -> NDArray[np.float64]:
         """Membrane change for one spike, summed over the pairs of a weight [V on C_i]."""
-        weight: NDArray[np.float64] = self.crossbar.effective_weight.reshape(
-            -1, self.pairs_per_weight, self.crossbar.shape[1]
-        ).sum(axis=1)
+        weight: NDArray[np.float64] = (
+            self.crossbar.effective_weight[self._driven]
+            .reshape(-1, self.pairs_per_weight, self.crossbar.shape[1])
+            .sum(axis=1)
+        )
         return weight
+
+    @property
+    def _driven(self) -> NDArray[np.intp]:
+        """The rows of pairs that inputs and biases drive."""
+        rows = self.crossbar.conductance.shape[1]
+        return driven_rows(rows, self.crossbar.pairs_per_core, self.n_held)
+
+    def segments(self, threshold: NDArray[np.float64]) -> list[Segment]:
+        """Return what each core holds of the rows, with its own normalisation.
+
+        Parameters
+        ----------
+        threshold : ndarray of shape (column,)
+            Thresholds of the layer, in units of activation.
+        """
+        driven, k = self._driven, self.pairs_per_weight
+        first_bias = (driven.size - self.n_bias) // k
+        total = self.target.sum(axis=(0, 1))
+        found = []
+        for n, rows in enumerate(self.crossbar.segments):
+            place = np.flatnonzero((driven >= rows.start) & (driven < rows.stop))
+            volts = self.crossbar.segment(n).effective_weight[driven[place] - rows.start]
+            # Pairs of one weight lie side by side, and a cut may part them.
+            held, starts = np.unique(place // k, return_index=True)
+            weight = np.add.reduceat(volts, starts, axis=0)
+            inputs = held < first_bias
+            start = int(held[0])
+            found.append(
+                Segment(
+                    weight=weight[inputs],
+                    bias=weight[~inputs].sum(axis=0),
+                    threshold=shared(
+                        threshold * self.unit * total / self.target[:, rows].sum(axis=(0, 1)),
+                        self.shared_columns,
+                    ),
+                    rows=slice(start, start + int(inputs.sum())),
+                    pairs=rows.stop - rows.start,
+                    always_on=int(np.count_nonzero(place >= driven.size - self.n_bias)),
+                )
+            )
+        return found
+
+    def nodes(
+        self,
+        layer: Layer,
+        cores: int,
+        sources: tuple[str, ...] = (),
+        sums: PartialSums | None = None,
+    ) -> tuple[ChargeLayer, ...]:
+        """Return this layer as engines run it: in one piece, or partial neurons and a soma."""
+        how = sums or PartialSums()
+        if self.share is not None:
+            how = replace(how, share=self.share)
+        n_segments = len(self.crossbar.segments)
+        if how.kind == "ideal" or n_segments == 1:
+            return (self.charge(layer, cores, sources),)
+        self._check_cut(layer, how)
+        nodes = cut_layer(
+            replace(layer, sources=sources or layer.sources),
+            self.segments(layer.threshold),
+            how,
+            neuron=self.crossbar.neuron,
+            gain=self.gain,
+            offset=self.offset,
+        )
+        *parts, soma = nodes
+        placed = tuple(
+            replace(part, cores=cores // n_segments, pairs_per_weight=self.pairs_per_weight)
+            for part in parts
+        )
+        return (*placed, soma if self.faults is None else self.faults.of_soma(soma))
+
+    def _check_cut(self, layer: Layer, sums: PartialSums) -> None:
+        """Refuse what partial neurons do not have."""
+        strange = []
+        if self.columns is not None or np.any(self.sigma_read):
+            strange.append("analog terms of lines and neurons (use chip.without(*chip.terms))")
+        if layer.burst > 1 or self.crossbar.neuron.burst > 1:
+            strange.append("bursts")
+        if strange:
+            raise ValueError(
+                f"Layer {layer.name!r} is cut over {len(self.crossbar.segments)} cores, whose "
+                f"{sums.kind} partial sums do not have {' or '.join(strange)}. Use ideal partial "
+                "sums or larger cores."
+            )
 
     def charge(self, layer: Layer, cores: int, sources: tuple[str, ...] = ()) -> ChargeLayer:
         """Return this layer in charge quanta, for the thresholds of `layer`."""
@@ -270,7 +386,7 @@ class ProgrammedLayer:
             weight = weight - share * self.crossbar.v_read * self.crossbar.neuron.gain
         n_inputs = weight.shape[0] - self.n_bias // self.pairs_per_weight
         unit = self.unit / self.gain
-        threshold = layer.threshold * unit
+        threshold = shared(layer.threshold * unit, self.shared_columns)
         column = Column(
             bias=weight[n_inputs:].sum(axis=0) + self.offset * unit,
             threshold=threshold,
@@ -306,9 +422,9 @@ class ProgrammedLayer:
             return None
         total = self.crossbar.conductance.sum(axis=(0, 1))
         one = self.crossbar.neuron.gain * self.crossbar.v_read / quantum
-        cells = np.broadcast_to(np.square(self.sigma_read), self.target.shape)
-        rows, columns = self.weight_shape
-        variance = cells.sum(axis=0).reshape(rows, self.pairs_per_weight, columns).sum(axis=1)
+        cells = np.broadcast_to(np.square(self.sigma_read), self.target.shape).sum(axis=0)
+        columns = cells.shape[1]
+        variance = cells[self._driven].reshape(-1, self.pairs_per_weight, columns).sum(axis=1)
         return read_noise(
             variance[:n_inputs],
             always_on=variance[n_inputs:].sum(axis=0),
@@ -432,6 +548,8 @@ class ProgrammedChip:
             "recalibrated": self.recalibrated,
             "analog_terms": list(self.chip.terms),
             "reprogrammed": self.reprogrammed,
+            "partial_sums": asdict(self.partial_sums),
+            "column_gain": self.chip.column_gain,
             "energy_model": asdict(self.chip.energy),
         }
 
@@ -440,6 +558,15 @@ class ProgrammedChip:
         """Cores that each layer takes: one for each of its parts, even where parts share one."""
         parts = self.mapping.parts
         return tuple(len(parts[layer.name]) for layer in self.network.layers)
+
+    @property
+    def partial_sums(self) -> PartialSums:
+        """How columns that are cut over cores are added."""
+        return as_partial_sums(self.chip.partial_sums)
+
+    def with_partial_sums(self, sums: PartialSums | Kind) -> ProgrammedChip:
+        """Return the same cells with partial sums of another kind."""
+        return replace(self, chip=replace(self.chip, partial_sums=sums))
 
     @property
     def n_cells(self) -> int:
@@ -469,8 +596,28 @@ class ProgrammedChip:
         """Share of cells that write-verify gave up."""
         return float(np.mean(np.concatenate([layer.timed_out.ravel() for layer in self.layers])))
 
+    def charge_nodes(self) -> tuple[ChargeLayer | MaxPool, ...]:
+        """Return what engines run: layers, those that are cut over cores as parts, and pools."""
+        sources, wanted = self.network.wiring.sources, self._by_name
+        return tuple(
+            one
+            for node in self.network.nodes
+            for one in (
+                (node,)
+                if isinstance(node, MaxPool)
+                else wanted[node.name][0].nodes(
+                    node, wanted[node.name][1], sources[node.name], self.partial_sums
+                )
+            )
+        )
+
+    @property
+    def _by_name(self) -> dict[str, tuple[ProgrammedLayer, int]]:
+        names = (layer.name for layer in self.network.layers)
+        return dict(zip(names, zip(self.layers, self.cores)))
+
     def charge_layers(self) -> tuple[ChargeLayer, ...]:
-        """Return the programmed layers in charge quanta."""
+        """Return the programmed layers in charge quanta, each in one piece."""
         sources = self.network.wiring.sources
         return tuple(
             programmed.charge(layer, cores, sources[layer.name])

@@ -42,6 +42,7 @@ _CLASSES = {
     "Stack": "spikeram.placement",
     "AnalogTerms": "spikeram.analog",
     "ColumnErrors": "spikeram.analog",
+    "PartialSums": "spikeram.partial",
     "Wires": "spikeram.parasitics",
     "SinhCell": "spikeram.parasitics",
     "Faults": "spikeram.faults",

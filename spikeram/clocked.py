@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from spikeram._kernels import burst as bursts
 from spikeram._kernels.crossbar import charge_of_patches, charge_of_spikes
 from spikeram._kernels.neuron import (
+    digitise_batch,
     integrate_batch,
     integrate_noisy_batch,
     integrate_signed_batch,
@@ -315,7 +316,12 @@ def _integrate(
     u = np.tile(layer.initial, (spikes.shape[0], 1))
     ternary, subtract = layer.spikes == "ternary", layer.reset == "subtract"
     own_key = np.uint64(0) if noise_key is None else noise_key
-    if layer.burst > 1:
+    if layer.digits:
+        digitise_batch(
+            charge, bias, layer.threshold, layer.rail, layer.digits, own_key, first,
+            layer.sigma_noise, layer.kick, u, spikes, trace,
+        )  # fmt: skip
+    elif layer.burst > 1:
         bursts.integrate_bursts_batch(
             charge, bias, layer.threshold, layer.negative, layer.rail, layer.burst,
             _KINDS[layer.spikes], own_key, first, layer.sigma_noise, layer.kick, u, spikes, trace,

@@ -233,6 +233,10 @@ class Crossbar:
         height = self.pairs_per_core or rows
         return [slice(start, min(start + height, rows)) for start in range(0, rows, height)]
 
+    def segment(self, n: int) -> Crossbar:
+        """Return the rows of segment `n`, counted from 0, as the crossbar of one core."""
+        return replace(self, conductance=self.conductance[:, self.segments[n]], pairs_per_core=None)
+
     @cached_property
     def line_conductance(self) -> NDArray[np.float64]:
         """Total conductance of each sensed line [S].

@@ -31,7 +31,7 @@ def noise_keys(layers: Sequence[ChargeLayer], seed: Seed | None, chip: int) -> l
         return []
     if seed is None:
         raise ValueError("The neurons draw random numbers in every step: give a seed.")
-    return [key(seed, Purpose.NEURON_NOISE, chip, n) for n in range(len(layers))]
+    return [key(seed, Purpose.NEURON_NOISE, chip, *path) for path in _paths(layers)]
 
 
 def read_keys(layers: Sequence[ChargeLayer], seed: Seed | None, chip: int) -> dict[str, np.uint64]:
@@ -48,10 +48,23 @@ def read_keys(layers: Sequence[ChargeLayer], seed: Seed | None, chip: int) -> di
         raise ValueError("The cells draw random numbers in every step: give a seed.")
     # One number more than the keys of verifying reads have, which these are independent of.
     return {
-        layer.name: key(seed, Purpose.READ_NOISE, chip, n, 1)
-        for n, layer in enumerate(layers)
+        layer.name: key(seed, Purpose.READ_NOISE, chip, *path, 1)
+        for path, layer in zip(_paths(layers), layers)
         if layer.read is not None
     }
+
+
+def _paths(layers: Sequence[ChargeLayer]) -> list[tuple[int, ...]]:
+    """Return the address of each layer; parts have theirs below their layer's.
+
+    Cutting one so leaves the others as they were.
+    """
+    n = 0
+    paths: list[tuple[int, ...]] = []
+    for layer in layers:
+        paths.append((n, layer.part) if layer.part else (n,))
+        n += not layer.part
+    return paths
 
 
 def readings(

@@ -38,7 +38,9 @@ them along the longest path the decision is ready after :math:`(T + L - 1)\,t_\t
 pools take no step. A crossbar that holds a convolution is used at one position after the other, T
 steps at each, so that no membrane has to be stored; the spike trains between layers are buffered.
 Where there is one, each layer takes :math:`T \lceil P / \text{copies} \rceil` steps after what
-drives it; see `spikeram.schedule`.
+drives it; see `spikeram.schedule`. The parts of a layer that is cut over cores
+(`spikeram.partial`) work at once; its soma, outside the cores, costs nothing here and no time but
+the step that its spikes take.
 """
 
 from __future__ import annotations
@@ -604,9 +606,11 @@ def durations(ds: xr.Dataset, copies: Mapping[str, int] | None = None) -> dict[s
                 f"{number!r} of {name!r}."
             )
     steps = int(ds.attrs["steps"])
+    # A soma, which lies on no core, keeps up with its parts.
+    uses = np.where(ds["columns"].values > 0, ds["positions"].values, 0)
     return {
         name: steps * int(cycles) * -(-int(positions) // int(shared.get(name, 1)))
-        for name, positions, cycles in zip(names, ds["positions"].values, _step_cycles(ds))
+        for name, positions, cycles in zip(names, uses, _step_cycles(ds))
     }
 
 

@@ -157,16 +157,25 @@ class LayerFaults:
         """Return a layer whose dead neurons get no charge and have a threshold beyond the rails."""
         if not np.any(self.silent):
             return layer
-        silent = np.repeat(self.silent, layer.n_positions)
-        none = np.int32(0)
-        return replace(
-            layer,
-            weight=np.where(self.silent, np.int16(0), layer.weight),
-            bias=np.where(silent, none, layer.bias),
-            initial=np.where(silent, none, layer.initial),
-            negative=np.where(silent, none, layer.negative),
-            threshold=np.where(silent, np.int32(layer.rail + 1), layer.threshold),
-        )
+        deaf = replace(layer, weight=np.where(self.silent, np.int16(0), layer.weight))
+        return _never_firing(deaf, np.repeat(self.silent, layer.n_positions))
+
+    def of_soma(self, layer: ChargeLayer) -> ChargeLayer:
+        """Return the soma of a cut layer; what its dead neurons would send has no cells."""
+        if not np.any(self.silent):
+            return layer
+        return _never_firing(layer, np.repeat(self.silent, layer.n_outputs // self.silent.size))
+
+
+def _never_firing(layer: ChargeLayer, silent: NDArray[np.bool_]) -> ChargeLayer:
+    none = np.int32(0)
+    return replace(
+        layer,
+        bias=np.where(silent, none, layer.bias),
+        initial=np.where(silent, none, layer.initial),
+        negative=np.where(silent, none, layer.negative),
+        threshold=np.where(silent, np.int32(layer.rail + 1), layer.threshold),
+    )
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -84,7 +84,7 @@ def footprints_of(
     return tuple(
         Footprint(
             name=layer.name,
-            n_pairs=matrix.weight.shape[0] * chip.pairs_per_weight,
+            n_pairs=matrix.n_rows * chip.pairs_per_weight,
             n_columns=layer.n_columns,
             n_positions=layer.n_positions,
             stage=starts[layer.name] if in_turn else 0,

@@ -11,6 +11,9 @@ volts on column :math:`j`, with the target conductances in the sum. Where severa
 weight their rows lie side by side; the sum, and :math:`u_j`, are those of one of them. Where a
 matrix is cut makes no difference to ideal partial sums; random numbers are addressed by layer, so
 that where it lies makes none to its cells.
+
+Where a core has one threshold for all its columns (a chip's `column_gain`), columns are mapped
+alike and dummy rows may equalise them; see `spikeram.balance`.
 """
 
 from __future__ import annotations
@@ -21,9 +24,11 @@ import numpy as np
 
 from spikeram import registry
 from spikeram.analog import draw_columns
+from spikeram.balance import with_held_pairs
 from spikeram.chip import Chip, ProgrammedChip, ProgrammedLayer
 from spikeram.crossbar import Crossbar, conductance_from_weight
 from spikeram.device import equivalent_delay
+from spikeram.errors import CapacityError
 from spikeram.faults import LayerFaults, Part, layer_faults
 from spikeram.mapping import check_mapping, footprints_of
 from spikeram.matrix import Matrix, layer_matrix
@@ -88,6 +93,7 @@ def program(
     if mapping is None:
         mapping = map_footprints(footprints, chosen.stack())
     check_mapping(mapping, footprints, chosen)
+    _check_held(matrices, network, chosen, mapping)
     layers = tuple(
         _program_layer(
             layer,
@@ -123,9 +129,10 @@ def _program_layer(
     address: tuple[int, int],
     rounds: int,
 ) -> ProgrammedLayer:
-    one_pair = conductance_from_weight(
+    weights = conductance_from_weight(
         matrix.weight, g_min=chip.g_min, g_max=chip.g_max, w_max=matrix.w_max
     )
+    one_pair = with_held_pairs(weights, matrix.height, matrix.held, g_min=chip.g_min)
     target = np.repeat(one_pair, chip.pairs_per_weight, axis=1)
     written = write_and_relax(
         target,
@@ -161,9 +168,26 @@ def _program_layer(
         gain=np.ones(layer.n_columns),
         offset=np.zeros(layer.n_columns),
         pairs_per_weight=chip.pairs_per_weight,
+        n_held=matrix.held * chip.pairs_per_weight,
+        shared_columns=0 if chip.column_gain == "threshold" else segment[1],
         columns=columns,
         sigma_read=chip.device.sigma_read if chip.analog.read_noise else 0.0,
     )
+
+
+def _check_held(
+    matrices: list[Matrix], network: SpikingNetwork, chip: Chip, mapping: Mapping
+) -> None:
+    """Refuse a mapping that cuts a matrix elsewhere than its dummy rows lie."""
+    for matrix, layer in zip(matrices, network.layers):
+        height = mapping.segment(layer.name)[0]
+        wanted = matrix.height * chip.pairs_per_weight
+        if matrix.held and height != min(wanted, matrix.n_rows * chip.pairs_per_weight):
+            raise CapacityError(
+                f"column_gain='balanced' has dummy rows at the end of segments of {wanted} pairs, "
+                f"but the mapping cuts {layer.name!r} into segments of {height}. Map it with "
+                "MappingRules() of the full height of a core."
+            )
 
 
 def _faults(chip: Chip, layer: str, matrix: Matrix, mapping: Mapping) -> LayerFaults:
@@ -178,5 +202,5 @@ def _faults(chip: Chip, layer: str, matrix: Matrix, mapping: Mapping) -> LayerFa
         )
         for part in mapping.parts[layer]
     ]
-    shape = matrix.weight.shape[0] * chip.pairs_per_weight, matrix.weight.shape[1]
+    shape = matrix.n_rows * chip.pairs_per_weight, matrix.weight.shape[1]
     return layer_faults(chip.faults, shape, parts)

@@ -36,6 +36,16 @@ Recordings of version 0.1 lack ``active_steps`` and ``always_on``. The spikes of
 of their own, all at the time of their step; with bursts there are ``sample_cycles(crossbar)`` and
 ``compare_cycles(crossbar)``, how often a part of each step is repeated.
 
+Where columns are cut over cores and their partial sums are spiking or digital, two more
+coordinates tell parts from wholes. A layer keeps its name at its soma, which lies on no core (no
+rows, columns or cores) and whose ``active_rows`` are the partial spikes that it added; the segments
+are crossbars of their own.
+
+========================  =====================  ================================================
+``part``                  neuron                 segment that a partial neuron reads, from 1; or 0
+``part_of``               crossbar               layer of the network that a crossbar belongs to
+========================  =====================  ================================================
+
 Attributes are numbers and strings: ``dt``, ``steps``, ``duration`` (length of each layer's window,
 the time base of rates), ``t_start``, ``t_stop``, ``record``, ``complete``, ``n_trials_requested``,
 ``spikeram_schema``, ``Conventions`` and ``provenance``, one JSON string.
@@ -197,11 +207,8 @@ def build(
         "output": (("trial", "step", "class"), np.asarray(output, dtype=np.float32)),
         "active_rows": (("trial", "crossbar"), np.asarray(active_rows, dtype=np.int64)),
         "rows": (("crossbar",), np.array([layer.rows for layer in layers], dtype=np.int64)),
-        "columns": (("crossbar",), np.array([layer.n_columns for layer in layers], dtype=np.int64)),
-        "positions": (
-            ("crossbar",),
-            np.array([layer.n_positions for layer in layers], dtype=np.int64),
-        ),
+        "columns": (("crossbar",), np.array([layer.n_lines for layer in layers], dtype=np.int64)),
+        "positions": (("crossbar",), np.array([layer.n_uses for layer in layers], dtype=np.int64)),
         "cores": (("crossbar",), np.array([layer.cores for layer in layers], dtype=np.int64)),
         "always_on": (
             ("crossbar",),
@@ -236,6 +243,11 @@ def build(
         "unit": ("neuron", np.concatenate([np.arange(n, dtype=np.int32) for n in widths])),
         "window_start": ("neuron", window * float(dt)),
     }
+    if any(layer.part for layer in layers):
+        parts = ([0] if has_input else []) + [layer.part for layer in layers]
+        owners = [layer.part_of or layer.name for layer in layers]
+        coordinates["part"] = ("neuron", np.repeat(np.array(parts, dtype=np.int32), widths))
+        coordinates["part_of"] = ("crossbar", np.array(owners, dtype=np.str_))
     attributes: dict[str, str | int | float] = {
         "Conventions": "CF-1.11",
         "spikeram_schema": SCHEMA,
@@ -424,6 +436,7 @@ def described(ds: xr.Dataset) -> xr.Dataset:
         "cores": ("1", "cores that hold the crossbar"),
         "window_start": ("s", "start of the layer's window"),
         "step": ("1", "steps integrated"),
+        "part": ("1", "segment that a partial neuron reads, 0 for neurons of the network"),
     }
     for name, (units, long_name) in texts.items():
         if name in ds.variables:
@@ -504,6 +517,17 @@ def members(ds: xr.Dataset, layer: str) -> NDArray[np.int64]:
     if not found.size:
         raise ValueError(f"No layer is called {layer!r}: there are {', '.join(layer_names(ds))}.")
     return found
+
+
+def without_parts(ds: xr.Dataset) -> xr.Dataset:
+    """Return the recording of the network's own neurons, without partial ones.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        A recording; one without partial neurons comes back as it is.
+    """
+    return select(ds, neuron=ds["part"].values == 0) if "part" in ds.variables else ds
 
 
 def raster(ds: xr.Dataset, layer: str) -> xr.DataArray:
@@ -645,6 +669,8 @@ def _check_same_run(first: xr.Dataset, part: xr.Dataset) -> None:
         "positions",
         "cores",
         *(name for name, dims in _ADDED.items() if dims == ("crossbar",)),
+        "part",
+        "part_of",
     ):
         if (name in first.variables) != (name in part.variables):
             raise RecordingError(f"concatenate expects {name} in all parts or in none.")

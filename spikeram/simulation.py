@@ -40,6 +40,7 @@ from spikeram.recorder import Recorder
 from spikeram.recording import Activity
 from spikeram.seeds import Seed
 from spikeram.units import Second
+from spikeram.unrolling import Schedule, scheduled
 from spikeram.wiring import INPUT, Wiring
 
 Decoding: TypeAlias = Literal["membrane", "counts", "first"]
@@ -71,7 +72,7 @@ class Model(Protocol):
         """What a recording says about what was run."""
 
     def charge_layers(self) -> tuple[ChargeLayer, ...]:
-        """Return the layers of the network in charge quanta."""
+        """Return the layers of the network in charge quanta, each in one piece."""
 
 
 def simulate(
@@ -85,6 +86,7 @@ def simulate(
     seed: Seed | None = None,
     record: Literal["spikes", "counts"] = "spikes",
     to: str | os.PathLike[str] | None = None,
+    schedule: Schedule = "pixel",
     progress: Callable[[int, int], None] | None = None,
 ) -> xr.Dataset:
     """Return the recording of `model` running on inputs.
@@ -114,6 +116,9 @@ def simulate(
     to : path-like, optional
         A .zarr store to write to while the run goes on, in memory that does not grow with it; a
         store that the same run left unfinished is gone on with. Events are then read when used.
+    schedule : {"pixel", "unrolled"}
+        Whether a convolution is run position by position or with a column for each of its neurons:
+        the same spikes, but other times, energies and cells; see `spikeram.unrolling`.
     progress : callable, optional
         Called with (samples done, samples in all).
 
@@ -138,8 +143,9 @@ def simulate(
         levels = input_levels(network.checked_input(x), network.input_scale)
     if record not in ("spikes", "counts"):
         raise ValueError(f"record expects 'spikes' or 'counts', got {record!r}.")
-    layers = model.charge_layers()
-    nodes = network.charged(layers)
+    energies = getattr(getattr(model, "chip", None), "energy", None)
+    nodes = scheduled(nodes_of(model), schedule, energies)
+    layers = Wiring(nodes).layers
     decoded_by = _checked_decoding(decoding, layers[-1])
     run = registry.lookup("engines", engine)
     keys = noise_keys(layers, seed, model.index)
@@ -149,6 +155,7 @@ def simulate(
         "encoding": encoding,
         "decoding": decoded_by,
         "seed": str(seed),
+        "schedule": schedule,
         **model.provenance,
     }
     n_samples = levels.shape[0]
@@ -194,6 +201,16 @@ def simulate(
         raise SimulationInterrupted(sink.result() if sink.done else None) from None
 
 
+def nodes_of(model: Model) -> tuple[ChargeLayer | MaxPool, ...]:
+    """Return what engines run: layers, those that are cut over cores as parts, and pools.
+
+    A model whose layers are in several parts tells so by a method `charge_nodes`.
+    """
+    own: Callable[[], tuple[ChargeLayer | MaxPool, ...]] | None
+    own = getattr(model, "charge_nodes", None)
+    return model.network.charged(model.charge_layers()) if own is None else own()
+
+
 def membrane(
     model: Model,
     x: ArrayLike,
@@ -220,20 +237,23 @@ def membrane(
     Returns
     -------
     DataArray of dims (step, neuron) [V]
-        Membranes on the integration capacitor after each step's reset.
+        Membranes on the integration capacitor after each step's reset; of a soma, which adds up
+        partial sums, what it holds in units of the largest spike that it receives.
     """
     n_steps = _network_of(model).steps_or(steps)
-    layers = model.charge_layers()
+    nodes = nodes_of(model)
+    # Partial neurons belong to the layer that adds them up.
+    layers = tuple(one for one in Wiring(nodes).layers if not one.part)
     if not 0 <= layer < len(layers):
         raise ValueError(f"layer expects a number from 0 to {len(layers) - 1}, got {layer}.")
     levels = input_levels(
         model.network.checked_input(np.asarray(x)[np.newaxis]), model.network.input_scale
     )
-    nodes = model.network.charged(layers)
     some = nodes[: nodes.index(layers[layer]) + 1]
     drive = encode(levels, some, steps=n_steps, encoding="current").drive
-    keys = noise_keys(layers[: layer + 1], seed, model.index)
-    reading = readings(some, levels, read_keys(layers, seed, model.index))
+    before = Wiring(some).layers
+    keys = noise_keys(before, seed, model.index)
+    reading = readings(some, levels, read_keys(before, seed, model.index))
     activity = clocked(some, drive, None, steps=n_steps, keys=keys, readings=reading)
     return xr.DataArray(
         activity.membrane[0] * layers[layer].quantum,
@@ -327,7 +347,7 @@ def _driven(
             (source,) = wiring.sources[node.name]
             trains[node.name] = node.spikes(trains[source])
             continue
-        driven = np.full(activity.membrane.shape[0], node.always_on * node.n_positions * steps)
+        driven = np.full(activity.membrane.shape[0], node.always_on * node.n_uses * steps)
         if node.name in stimulus.active_rows:
             driven += stimulus.active_rows[node.name]
         for source, part in wiring.parts(node.name):

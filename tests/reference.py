@@ -285,3 +285,62 @@ def coupled_by_hand(driven, word, bit, own, *, v_word):
     lines = [(2 * word, -v_word) for _ in driven] + [(bit, -v) for v in driven]
     total = own + sum(capacitance for capacitance, _ in lines)
     return sum(capacitance * step for capacitance, step in lines) / total
+
+
+def cut_layer_by_hand(layer, spikes, *, kind, step, bits=0):
+    """Return the partial spikes or counts of each segment, and the soma's spikes, of one sample.
+
+    Of a layer on cores, for `spikes` of shape (step, input): ``layer`` is a dictionary of the
+    measured and nominal conductances ``g`` and ``target`` (polarity, row, column), the rows
+    ``height`` of a core, ``n_bias``, ``volts`` (read voltage times capacitor ratio), ``worth``, the
+    volts of one threshold on a whole column, the initial membrane as a share of it, and whether
+    the soma is ``ternary``. `step` is the least amount that is sent, in thresholds.
+    """
+    g, target = layer["g"], layer["target"]
+    n_rows, n_columns = g.shape[1:]
+    n_inputs = n_rows - layer["n_bias"]
+    sent = []
+    for start in range(0, n_rows, layer["height"]):
+        rows = slice(start, min(start + layer["height"], n_rows))
+        volts = layer["volts"] * (g[0, rows] - g[1, rows]) / g[:, rows].sum(axis=(0, 1))
+        inputs = max(0, min(rows.stop, n_inputs) - start)
+        # A converter is known by its full scale, a partial neuron by its quantum.
+        whole = 2 ** (bits - 1) if bits else 1
+        theta = target.sum(axis=(0, 1)) / target[:, rows].sum(axis=(0, 1))
+        theta *= step * whole * layer["worth"]
+        largest = np.abs(volts[:inputs]).max() if inputs else theta.max()
+        quantum = 2.0 ** -math.floor(math.log2(2047 / largest))
+        weight = [[round(w) for w in row] for row in volts[:inputs] / quantum]
+        bias = [round(b) for b in volts[inputs:].sum(axis=0) / quantum]
+        theta, u = [round(x) for x in theta / quantum], [round(x) for x in theta / 2 / quantum]
+        sent.append([])
+        for fired in spikes:
+            out = []
+            for j in range(n_columns):
+                incoming = sum(
+                    weight[i][j] * int(fired[start + i]) for i in range(inputs) if fired[start + i]
+                )
+                if kind == "spiking":
+                    u[j] += incoming + bias[j]
+                    out.append(1 if u[j] >= theta[j] else -1 if u[j] < 0 else 0)
+                    u[j] -= out[j] * theta[j]
+                else:
+                    charge = incoming + bias[j]
+                    size = math.floor(Fraction(abs(charge) * whole, theta[j]) + Fraction(1, 2))
+                    size = min(size, whole - 1)
+                    out.append(size if charge > 0 else -size)
+            sent[-1].append(out)
+    # The soma counts in units of the least amount.
+    whole = 1 / step
+    assert whole * 1024 == int(whole * 1024)
+    u = [layer["initial"] * whole] * n_columns
+    soma = []
+    for k in range(len(spikes)):
+        out = []
+        for j in range(n_columns):
+            u[j] += sum(part[k][j] for part in sent)
+            down = layer["ternary"] and u[j] <= -whole
+            out.append(1 if u[j] >= whole else -1 if down else 0)
+            u[j] -= out[j] * whole
+        soma.append(out)
+    return np.array(sent), np.array(soma)

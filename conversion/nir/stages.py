@@ -13,7 +13,7 @@ from spikeram.conversion.nir.parameters import Array, Shape
 from spikeram.errors import ConversionError
 from spikeram.gather import Gather
 from spikeram.network import MaxPool, SpikingNetwork
-from spikeram.simulation import Model
+from spikeram.simulation import Model, nodes_of
 from spikeram.wiring import INPUT
 
 MAX_UNROLLED = 2**27
@@ -252,6 +252,12 @@ def running_stages(model: Model) -> list[Stage]:
         If there is what NIR has no node for: leaks, max pools, bursts and signed neurons.
     """
     layers = model.charge_layers()
+    cut = [node.name for node in nodes_of(model) if getattr(node, "part", 0)]
+    if cut:
+        raise ConversionError(
+            f"NIR has no node for partial neurons ({', '.join(cut)}). Export the chip "
+            "with_partial_sums('ideal')."
+        )
     leaky = [f"neurons of {layer.name!r} leak" for layer in layers if layer.decay < 1]
     _refuse([*_pools(model.network), *strange_neurons(model.network), *leaky])
     return [_of_charge(layer, model.network) for layer in layers]

@@ -193,3 +193,49 @@ def integrate_signed_batch(
             charge[s], own, threshold, negative, rail, key, first + s, sigma, kick, u[s],
             spikes[s], trace[s],
         )  # fmt: skip
+
+
+@numba.njit(nogil=True, cache=True)
+def digitise(charge, bias, threshold, rail, digits, key, sample, sigma, kick, u, spikes, trace):
+    """Run one sample of a converter: each line's charge of each step, rounded, digit by digit.
+
+    threshold (output,) int32 is full scale, 2**digits units; output ``p * lines + line`` is digit p
+    of the magnitude, with the sign of the charge. Rounds halves away from zero and saturates. All
+    digits of a line have the same charge, bias, threshold and noise: those of its digit 0 are read.
+    The other arrays are those of `integrate`.
+    """
+    driven = charge.shape[0] > 0
+    traced = trace.shape[0] > 0
+    random = sigma > 0.0 or kick != 0
+    lines = u.size // digits
+    whole = np.int64(2**digits)
+    for k in range(spikes.shape[0]):
+        for line in range(lines):
+            v = np.int64(bias[line])
+            if driven:
+                v += charge[k, line]
+            if random:
+                v += noise(key, k, sample, line, sigma, kick)
+            v = min(max(v, -rail), rail)
+            full = np.int64(threshold[line])
+            size = min((2 * whole * abs(v) + full) // (2 * full), whole - 1)
+            sign = np.int8(1) if v > 0 else np.int8(-1)
+            for p in range(digits):
+                digit = np.int8((size >> p) & 1)
+                spikes[k, p * lines + line] = sign * digit
+                u[p * lines + line] = np.int32(0 if digit else v)
+        if traced:
+            trace[k] = u
+
+
+@numba.njit(nogil=True, cache=True)
+def digitise_batch(
+    charge, bias, threshold, rail, digits, key, first, sigma, kick, u, spikes, trace
+):
+    """Run several samples of a converter; `first` is the first sample's number."""
+    for s in range(spikes.shape[0]):
+        own = bias[min(s, bias.shape[0] - 1)]
+        digitise(
+            charge[s], own, threshold, rail, digits, key, first + s, sigma, kick, u[s],
+            spikes[s], trace[s],
+        )  # fmt: skip
