@@ -66,6 +66,7 @@ from spikeram.adc import check_count, normal_quantiles
 from spikeram.arrays import frozen
 from spikeram.crossbar import Crossbar
 from spikeram.operating_point import OperatingPoint as OperatingPoint, phases_of as phases_of
+from spikeram.parasitics import interleaved, transfer
 from spikeram.seeds import Purpose, Seed, key
 from spikeram.units import Siemens, Volt, as_si
 
@@ -182,17 +183,32 @@ class _Phase:
 
 def parts_of(crossbar: Crossbar) -> list[_Part]:
     """Return the parts of a crossbar that are digitised each on its own."""
-    g = crossbar.conductance
+    loads = crossbar.line_conductance
     if crossbar.direction == "backward":
-        loads = crossbar.line_conductance
+        everything = slice(0, crossbar.conductance.shape[2])
         return [
-            _Part(slice(0, g.shape[2]), _share(g[n].T, loads[n]), loads[n], sign, 1)
-            for n, sign in enumerate((1, -1))
+            _Part(everything, lines, loads[n], sign, 1)
+            for n, (lines, sign) in enumerate(zip(_backward_lines(crossbar), (1, -1)))
         ]
     return [
-        _Part(rows, _share(g[0, rows] - g[1, rows], load), load, 1, 2)
-        for rows, load in zip(crossbar.segments, crossbar.line_conductance)
+        _Part(rows, crossbar.segment(n).settled, loads[n], 1, 2)
+        for n, rows in enumerate(crossbar.segments)
     ]
+
+
+def _backward_lines(crossbar: Crossbar) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return how G+ lines and G- lines settle for each volt of each column, (column, row)."""
+    g, loads = crossbar.conductance, crossbar.line_conductance
+    if crossbar.wires is None:
+        return _share(g[0].T, loads[0]), _share(g[1].T, loads[1])
+    width = crossbar.columns_per_core or g.shape[2]
+    if len(crossbar.segments) > 1 or width < g.shape[2]:
+        raise ValueError(
+            f"A backward product through wires expects one core, got {len(crossbar.segments)} "
+            f"segments of up to {width} columns. Take each core's part of the conductances."
+        )
+    lines = transfer(interleaved(g), crossbar.wires, direction="backward")
+    return lines[:, 0::2], lines[:, 1::2]
 
 
 def uncalibrated(

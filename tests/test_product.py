@@ -12,12 +12,14 @@ from spikeram.adc import ADC
 from spikeram.crossbar import Crossbar, conductance_from_weight
 from spikeram.models import devices
 from spikeram.neuron import SamplingNeuron
+from spikeram.parasitics import Wires
 from spikeram.product import (
     Correction,
     LineErrors,
     OperatingPoint,
     Product,
     fitted,
+    parts_of,
     product,
     uncalibrated,
 )
@@ -508,3 +510,21 @@ def test_products_that_cannot_be_are_refused():
         Product(crossbar=crossbar, point=OperatingPoint(v_read=(0.5, 0.4)))
     with pytest.raises(ValueError, match="sigma_read expects a value >= 0"):
         LineErrors(sigma_read=-1e-6)
+
+
+@pytest.mark.parametrize("direction", ["forward", "backward"])
+def test_products_see_the_wires_that_spikes_see(direction):
+    g = np.random.default_rng(0).uniform(1e-6, 40e-6, (2, 6, 5))
+    crossbar = Crossbar(conductance=g, wires=Wires(r_row=20.0, r_column=30.0, r_driver=500.0))
+    crossbar = crossbar if direction == "forward" else crossbar.T
+    settled = sum(part.sign * part.settled for part in parts_of(crossbar))
+    np.testing.assert_allclose(settled, crossbar.settled, rtol=1e-12, atol=1e-15)
+    ideal = replace(crossbar, wires=None)
+    assert np.abs(settled / ideal.settled - 1).max() > 1e-3
+
+
+def test_a_backward_product_through_the_wires_of_several_cores_is_refused():
+    crossbar = Crossbar.from_weights(np.eye(4), pairs_per_core=2)
+    wired = replace(crossbar, wires=Wires(r_row=1.0)).T
+    with pytest.raises(ValueError, match="expects one core, got 2 segments"):
+        parts_of(wired)
