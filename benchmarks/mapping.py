@@ -65,7 +65,7 @@ def main(picture: Path | None) -> None:
         mapping = map_footprints(
             papers.resnet20(), stack, MappingRules(max_pairs=papers.MAX_INPUTS)
         )
-        plot.chip_map(mapping).savefig(picture, dpi=80)
+        plot.figure_of(plot.chip_map(mapping)).savefig(picture, dpi=80)
 
 
 if __name__ == "__main__":

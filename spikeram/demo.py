@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from spikeram import energy, plot, recording, statistics
@@ -232,7 +233,7 @@ def write_files(data: Digits, trained: TrainedNetwork, outcome: Outcome, folder:
     shown = shown.assign_coords(label=("trial", data.y_test))
     recording.save(shown, folder / "run.nc")
     accuracy = accuracy_figure(outcome, shown)
-    accuracy.savefig(folder / "accuracy.png", dpi=110)
+    plot.figure_of(accuracy).savefig(folder / "accuracy.png", dpi=110)
     write(
         folder / "report.html",
         "Handwritten digits as spikes on RRAM",
@@ -251,7 +252,7 @@ def write_files(data: Digits, trained: TrainedNetwork, outcome: Outcome, folder:
     )
 
 
-def accuracy_figure(outcome: Outcome, shown: xr.Dataset) -> Any:
+def accuracy_figure(outcome: Outcome, shown: xr.Dataset) -> Axes:
     """Return accuracy over time: each network converted for T, and one chip read at any T."""
     anytime = statistics.accuracy(shown, shown["label"].values)
     curves = {
@@ -290,11 +291,17 @@ def _chip_text(chip: ProgrammedChip) -> str:
     )
 
 
-def _chip_figures(chip: ProgrammedChip) -> list[Any]:
-    return [plot.conductance_map(chip.layers[1]), plot.programming(chip.layers[1])]
+def _chip_figures(chip: ProgrammedChip) -> list[Axes]:
+    layer = chip.layers[1]
+    return [
+        plot.conductance_map(layer),
+        plot.programming(layer),
+        plot.deviation(layer),
+        plot.chip_map(chip.mapping),
+    ]
 
 
-def _membrane_figure(chip: ProgrammedChip, x: NDArray[np.float64]) -> Any:
+def _membrane_figure(chip: ProgrammedChip, x: NDArray[np.float64]) -> Axes:
     trace = membrane(chip, x, layer=0, steps=SHOWN_STEPS)
     layer = chip.charge_layers()[0]
     counts = simulate(chip, [x], steps=SHOWN_STEPS, record="counts")["row_size"].values[0]

@@ -13,7 +13,7 @@ from typing import Any
 import jinja2
 import numpy as np
 import xarray as xr
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from spikeram import energy, plot, statistics
@@ -46,14 +46,14 @@ class Section:
         Heading, and what the reader sees below.
     table : Table or None
         A table.
-    figures : sequence of Figure
-        Pictures.
+    figures : sequence of Axes
+        Pictures, as `spikeram.plot` draws them.
     """
 
     title: str
     text: str = ""
     table: Table | None = None
-    figures: Sequence[Figure] = field(default=())
+    figures: Sequence[Axes] = field(default=())
 
 
 def write_report(ds: xr.Dataset, path: str | os.PathLike[str]) -> None:
@@ -74,13 +74,20 @@ def sections(ds: xr.Dataset) -> list[Section]:
     """Return what a recording alone can show."""
     found = [
         Section("Layers", "Means over trials; rates over each layer's window.", layer_table(ds)),
-        Section("Energy and latency", f"{_ENERGY} {latency_line(ds)}", energy_table(ds)),
+        Section(
+            "Energy and latency",
+            f"{_ENERGY} {latency_line(ds)}",
+            energy_table(ds),
+            [plot.energy_breakdown(ds)],
+        ),
     ]
     if "label" in ds.coords:
         found.insert(0, _quality(ds, ds["label"].values))
     if "t" in ds.variables:
         found.append(Section("Raster", figures=[plot.raster(ds)]))
-    found.append(Section("Firing rates", figures=[plot.rates(ds)]))
+    found.append(Section("Firing rates", _RATES, activity_table(ds), [plot.rates(ds)]))
+    if "t" in ds.variables:
+        found.append(Section("Intervals", _INTERVALS, figures=[plot.isi_histogram(ds)]))
     return found
 
 
@@ -92,7 +99,9 @@ def _quality(ds: xr.Dataset, labels: NDArray[np.generic]) -> Section:
     curve = statistics.accuracy(ds, labels)
     shown = {"this run": plot.Curve(steps=curve["step"].values, mean=curve.values)}
     return Section(
-        "Accuracy over time", f"{float(curve[-1]):.2%} {text}", figures=[plot.accuracy(shown)]
+        "Accuracy over time",
+        f"{float(curve[-1]):.2%} {text} {_CONFIDENCE}",
+        figures=[plot.accuracy(shown), plot.confidence(ds, labels)],
     )
 
 
@@ -116,6 +125,21 @@ def layer_table(ds: xr.Dataset) -> Table:
             ]
         )
     return Table(header, rows)
+
+
+def activity_table(ds: xr.Dataset) -> Table:
+    """Return how the activity of each layer is spread over its neurons."""
+    dead, full = statistics.dead(ds), statistics.saturated(ds).mean("trial")
+    sparseness = {
+        "Treves-Rolls": statistics.treves_rolls(ds),
+        "Hoyer": statistics.hoyer(ds),
+    }
+    rows = []
+    for name in statistics.summary(ds)["layer"].values:
+        shares = [dead.sel(layer=name).item(), full.sel(layer=name).item()]
+        means = [statistics.finite_mean(s.sel(layer=name).values) for s in sparseness.values()]
+        rows.append([str(name), *(f"{v:.1%}" for v in shares), *(_number(float(m)) for m in means)])
+    return Table(["layer", "never fire", "fire in every step", *sparseness], rows)
 
 
 def latency_line(ds: xr.Dataset) -> str:
@@ -188,15 +212,25 @@ _GROUPS = {
     "traffic": ("traffic", "off_chip"),
 }
 
+_CONFIDENCE = (
+    "Beside it, how sure the output is on average: where it is surer than right, early decisions "
+    "are wrong."
+)
+_RATES = (
+    "Neurons that never fire waste cells; those that fire in every step cannot tell larger "
+    "activations apart. Sparseness is 0 where all neurons of a layer fire alike and 1 where one "
+    "fires alone."
+)
+_INTERVALS = "Regular trains have few different intervals; peaks lie at whole numbers of steps."
 _ENERGY = (
     "Estimates from what each part of the chip costs, and how often each worked. Traffic between "
     "cores and digital sums of their parts are assumed figures."
 )
 
 
-def _png(figure: Figure) -> str:
+def _png(axes: Axes) -> str:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
+    plot.figure_of(axes).savefig(buffer, format="png", dpi=110)
     return base64.b64encode(buffer.getvalue()).decode("ascii")
 
 

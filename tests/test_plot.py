@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
-from spikeram import plot
+from spikeram import plot, statistics
 from spikeram.conversion import convert
+from spikeram.conversion.diagnostics import activation_and_rate, diagnose
 from spikeram.crossbar import Crossbar
 from spikeram.packing import map_footprints
 from spikeram.parasitics import Wires
@@ -23,10 +25,10 @@ CHIP = program(convert(trained(), X, steps=16), seed=0)
 RUN = simulate(CHIP, X)
 
 
-def drawn(figure):
-    """Draw a figure, so that what cannot be drawn fails here."""
-    figure.savefig(io.BytesIO(), format="png")
-    return figure.axes[0]
+def drawn(axes):
+    """Draw axes, so that what cannot be drawn fails here."""
+    plot.figure_of(axes).savefig(io.BytesIO(), format="png")
+    return axes
 
 
 def test_the_raster_shows_every_spike_of_its_trial():
@@ -43,28 +45,26 @@ def test_a_run_without_spikes_can_be_drawn():
 
 
 def test_the_conductance_map_shows_what_is_read():
-    figure = plot.conductance_map(CHIP.layers[0])
-    drawn(figure)
-    np.testing.assert_allclose(
-        figure.axes[0].images[0].get_array(), CHIP.layers[0].crossbar.conductance[0] * 1e6
-    )
+    axes = drawn(plot.conductance_map(CHIP.layers[0]))
+    shown, g = axes.images[0].get_array(), CHIP.layers[0].crossbar.conductance * 1e6
+    np.testing.assert_allclose(shown[:, : g.shape[2]], g[0])
+    np.testing.assert_allclose(shown[:, -g.shape[2] :], g[1])
 
 
 @pytest.mark.parametrize("direction", ["forward", "backward"])
 def test_the_map_of_wires_shows_what_they_take_from_each_cell(direction):
     crossbar = Crossbar(conductance=np.full((2, 3, 4), 4e-5), wires=Wires(r_driver=1e3))
-    figure = plot.wire_loss(crossbar if direction == "forward" else crossbar.T)
-    drawn(figure)
-    change = figure.axes[0].images[0].get_array()
+    axes = drawn(plot.wire_loss(crossbar if direction == "forward" else crossbar.T))
+    change = axes.images[0].get_array()
     assert change.shape == (6, 4)
     # Equal cells and drivers: all lines float at the same mean as before.
     np.testing.assert_allclose(change, 0.0, atol=1e-9)
 
 
 def test_the_histogram_counts_every_cell_in_its_range():
-    figure = plot.programming(CHIP.layers[0])
-    drawn(figure)
-    heights = [p.get_height() for p in figure.axes[1].patches if hasattr(p, "get_height")]
+    drawn(plot.programming(CHIP.layers[0]))
+    axes = drawn(plot.deviation(CHIP.layers[0]))
+    heights = [p.get_height() for p in axes.patches if hasattr(p, "get_height")]
     error = np.abs(CHIP.layers[0].written - CHIP.layers[0].target)
     assert sum(heights) == np.count_nonzero(error <= 12e-6)
 
@@ -116,6 +116,49 @@ def test_the_chip_map_marks_bad_lines_and_spans_them():
 def test_a_chip_map_of_another_chip_than_there_are_is_refused():
     with pytest.raises(ValueError, match="expects a chip from 0 to 0, got 1"):
         plot.chip_map(CHIP.mapping, chip=1)
+
+
+def test_every_picture_draws_on_the_axes_it_is_given_and_names_its_own():
+    labels = np.zeros(20, dtype=int)
+    rates = activation_and_rate(trained(), CHIP, X)["dense_1"]
+    pictures = [
+        lambda ax: plot.accuracy({"a": plot.Curve(steps=[1, 2], mean=[0.5, 0.7])}, ax=ax),
+        lambda ax: plot.confidence(RUN, labels, ax=ax),
+        lambda ax: plot.raster(RUN, ax=ax),
+        lambda ax: plot.rates(RUN, ax=ax),
+        lambda ax: plot.isi_histogram(RUN, ax=ax),
+        lambda ax: plot.correlation(RUN, 2 * RUN.attrs["dt"], layer="dense_1", ax=ax),
+        lambda ax: plot.conductance_map(CHIP.layers[0], ax=ax),
+        lambda ax: plot.programming(CHIP.layers[0], ax=ax),
+        lambda ax: plot.deviation(CHIP.layers[0], ax=ax),
+        lambda ax: plot.energy_breakdown(RUN, ax=ax),
+        lambda ax: plot.activation_and_rate(rates.activation, rates.rate, ax=ax),
+        lambda ax: plot.error_parts(diagnose(trained(), CHIP, X), ax=ax),
+    ]
+    for picture in pictures:
+        given = Figure().subplots()
+        assert drawn(picture(given)) is given
+        assert given.get_xlabel() or given.get_xticklabels()
+    assert plot.chip_map(CHIP.mapping, ax=(given := Figure().subplots())) is given
+
+
+def test_a_raster_of_many_spikes_is_an_image_that_counts_them_all(monkeypatch):
+    monkeypatch.setattr("spikeram.plot.runs.MANY_SPIKES", 10)
+    axes = drawn(plot.raster(RUN, trial=2))
+    assert axes.images[0].get_array().sum() == int(RUN["row_size"].isel(trial=2).sum())
+
+
+def test_the_interval_histogram_is_that_of_the_statistics():
+    axes = drawn(plot.isi_histogram(RUN))
+    expected = statistics.isi_histogram(RUN)
+    for line, name in zip(axes.lines, expected["layer"].values):
+        np.testing.assert_array_equal(line.get_ydata(), expected.sel(layer=name))
+
+
+def test_the_bars_of_an_energy_add_up_to_it():
+    axes = drawn(plot.energy_breakdown(RUN))
+    width = sum(bar.get_width() for bar in axes.patches)
+    assert width == pytest.approx(1e9 * float(RUN.spk.energy().mean("trial").sum()))
 
 
 def test_a_report_escapes_what_it_shows(tmp_path):

@@ -78,7 +78,9 @@ def map_command(
         from spikeram import plot
 
         with replacing(picture) as scratch:
-            plot.chip_map(mapping).savefig(scratch, format=picture.suffix[1:], dpi=150)
+            plot.figure_of(plot.chip_map(mapping)).savefig(
+                scratch, format=picture.suffix[1:], dpi=150
+            )
         say(f"Wrote {picture}.")
 
 

@@ -48,6 +48,7 @@ from spikeram.statistics.intervals import (
     lv as lv,
     lvr as lvr,
 )
+from spikeram.statistics.labels import finite_mean as finite_mean
 from spikeram.statistics.pairs import (
     autocorrelogram as autocorrelogram,
     correlation as correlation,
