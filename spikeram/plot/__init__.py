@@ -1,7 +1,7 @@
 """Pictures of runs, chips and conversions.
 
-Each function draws on the axes that it is given, or on ones of a figure of its own, and returns them;
-``plot.figure_of(axes).savefig(...)`` writes what was drawn, a notebook shows it.
+Each function draws on the axes that it is given, or on ones of a figure of its own, and returns
+them; ``plot.figure_of(axes).savefig(...)`` writes what was drawn, a notebook shows it.
 """
 
 from spikeram.plot.canvas import figure_of as figure_of

@@ -63,7 +63,7 @@ def deviation(layer: ProgrammedLayer, *, title: str = "", ax: Axes | None = None
     """Draw the histogram of how far cells are from target, just programmed and at read-out."""
     axes = axes_for(ax, 4.6, 3.8)
     target = layer.target.ravel() / MICRO
-    bins = np.linspace(-12, 12, 97)
+    bins = np.linspace(-12, 12, 97).tolist()
     just, then = cycle(5)[4], cycle(1)[0]
     axes.hist(
         layer.written.ravel() / MICRO - target, bins, color=just, alpha=0.6,
