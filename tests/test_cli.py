@@ -64,7 +64,7 @@ def test_a_network_is_converted_run_counted_and_reported(folder):
     assert f"A sample takes {0.82 * 34:.3g} us." in printed
     assert call("report", "run.nc").exit_code == 0
     html = (folder / "report.html").read_text()
-    assert html.count("data:image/png;base64,") == 3
+    assert html.count("data:image/png;base64,") == 6
     assert "http" not in html.split("<h2>Provenance</h2>")[0]
 
 
@@ -356,7 +356,7 @@ def test_the_demo_writes_its_results_and_report(tmp_path, monkeypatch):
     assert accuracy["rram_programmed"]["32"] < accuracy["rram_recalibrated"]["32"]
     assert results["spikes"]["ideal"]["2"] < results["spikes"]["ideal"]["32"]
     html = (tmp_path / "out" / "report.html").read_text()
-    assert html.count("data:image/png;base64,") == 5
+    assert html.count("data:image/png;base64,") == 7
     assert recording.load(tmp_path / "out" / "run.nc").attrs["complete"] == 1
     monkeypatch.chdir(tmp_path / "out")
     assert call("convert", "trained.npz", "--calibration", "calibration.npz",

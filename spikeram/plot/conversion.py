@@ -49,7 +49,7 @@ def error_parts(diagnosis: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     """Draw the parts of each layer's error, as `spikeram.diagnose` returns them."""
     names = [str(name) for name in diagnosis["layer"].values]
     terms = [str(name) for name in diagnosis["term"].values]
-    axes = axes_for(ax, 7.2, 0.9 + 0.45 * len(names))
+    axes = axes_for(ax, 7.2, max(2.4, 0.9 + 0.45 * len(names)))
     height = 0.8 / len(terms)
     for n, (shade, term) in enumerate(zip(colormaps["tab10"](range(len(terms))), terms)):
         places = np.arange(len(names)) + (n - (len(terms) - 1) / 2) * height
