@@ -355,7 +355,8 @@ def spiking_events(
         sample=sampled * neurons,
         integrate=sampled * neurons,
         compare=steps * positions * neurons * compare_cycles + converted,
-        decrement=spikes + converted,
+        # A soma, which has no columns, is outside the cores.
+        decrement=spikes * (columns > 0) + converted,
         shift_add=converted,
         control=windows * neurons,
         partial_sums=added,
