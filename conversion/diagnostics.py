@@ -24,15 +24,16 @@ rates, less what was lost from those before.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from spikeram.charge import ChargeLayer
-from spikeram.chip import ProgrammedChip
+from spikeram.chip import ProgrammedChip, ProgrammedLayer
 from spikeram.conversion.trained import TrainedNetwork
 from spikeram.conversion.walk import Walk
 from spikeram.encoding import input_levels
@@ -40,6 +41,7 @@ from spikeram.errors import ConversionError
 from spikeram.layer import Layer
 from spikeram.network import SpikingNetwork
 from spikeram.pool import MaxPool
+from spikeram.simulation import simulate
 from spikeram.wiring import INPUT
 
 TERMS = ("clipping", "quantisation", "upstream", "hardware", "unevenness")
@@ -184,37 +186,104 @@ def worst_layer(diagnosis: xr.Dataset) -> str:
 
 
 def switched_off(chip: ProgrammedChip) -> dict[str, ProgrammedChip]:
-    """Return the chip with one term of its cells switched off at a time.
+    """Return the chip with one term of its hardware switched off at a time.
 
     Parameters
     ----------
     chip : ProgrammedChip
-        The chip. Gain and offset, measured with the terms on, are reset: recalibrate each.
+        The chip. Gain and offset, measured with all terms on, are reset: recalibrate each to
+        compare what recalibration leaves.
 
     Returns
     -------
     mapping of str to ProgrammedChip
         "all on", as it is; "relaxation", cells as just verified; "programming and relaxation",
-        cells on their targets.
+        cells on their targets; and, of a chip that has them, "wires", "partial sums", which become
+        ideal, and each of its analog terms (`spikeram.analog`).
     """
-    return {
-        "all on": chip,
-        "relaxation": _with_cells(chip, "written"),
-        "programming and relaxation": _with_cells(chip, "target"),
+    bare = _uncorrected(chip)
+    found = {
+        "all on": bare,
+        "relaxation": _with_cells(bare, "written"),
+        "programming and relaxation": _with_cells(bare, "target"),
     }
+    if chip.chip.wires is not None:
+        found["wires"] = _each(
+            bare, lambda layer: {"crossbar": replace(layer.crossbar, wires=None)}
+        )
+    if chip.partial_sums.kind != "ideal":
+        found["partial sums"] = bare.with_partial_sums("ideal")
+    return found | {term: bare.without(term) for term in chip.chip.terms}
+
+
+def hardware_errors(
+    trained: TrainedNetwork,
+    chip: ProgrammedChip,
+    x: ArrayLike,
+    *,
+    labels: ArrayLike | None = None,
+    steps: int | None = None,
+) -> xr.Dataset:
+    """Return what each term of the hardware costs, by switching it off.
+
+    Parameters
+    ----------
+    trained : TrainedNetwork
+        What was converted.
+    chip : ProgrammedChip
+        The chip.
+    x : array_like of shape (sample, input)
+        Inputs; some hundreds serve.
+    labels : array_like of shape (sample,), optional
+        True classes; by default the trained network's own decisions.
+    steps : int, optional
+        Number of steps; by default what the network was converted for.
+
+    Returns
+    -------
+    xarray.Dataset of dims (off,)
+        For each variant of `switched_off` its `accuracy`, as engines run it, and `gained` against
+        "all on".
+    """
+    samples = trained.checked_input(x)
+    wanted = trained.predict(samples) if labels is None else np.asarray(labels)
+    names, accuracy = [], []
+    for name, variant in switched_off(chip).items():
+        run = simulate(variant, samples, steps=steps, record="counts", seed=0)
+        output = run["output"].values[:, -1].astype(np.float64)
+        names.append(name)
+        accuracy.append(float(np.mean(trained.decided(output) == wanted)))
+    return xr.Dataset(
+        {
+            "accuracy": ("off", accuracy, {"units": "1", "long_name": "accuracy"}),
+            "gained": (
+                "off",
+                np.array(accuracy) - accuracy[0],
+                {"units": "1", "long_name": "accuracy that switching it off brings"},
+            ),
+        },
+        {"off": np.array(names, dtype=np.str_), "n": samples.shape[0]},
+    )
+
+
+def _uncorrected(chip: ProgrammedChip) -> ProgrammedChip:
+    reset = _each(
+        chip, lambda one: {"gain": np.ones_like(one.gain), "offset": np.zeros_like(one.offset)}
+    )
+    return replace(reset, recalibrated=False)
+
+
+def _each(
+    chip: ProgrammedChip, change: Callable[[ProgrammedLayer], dict[str, Any]]
+) -> ProgrammedChip:
+    return replace(chip, layers=tuple(replace(one, **change(one)) for one in chip.layers))
 
 
 def _with_cells(chip: ProgrammedChip, which: str) -> ProgrammedChip:
-    layers = tuple(
-        replace(
-            layer,
-            crossbar=replace(layer.crossbar, conductance=getattr(layer, which)),
-            gain=np.ones_like(layer.gain),
-            offset=np.zeros_like(layer.offset),
-        )
-        for layer in chip.layers
+    return _each(
+        chip,
+        lambda one: {"crossbar": replace(one.crossbar, conductance=getattr(one, which))},
     )
-    return replace(chip, layers=layers, recalibrated=False)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

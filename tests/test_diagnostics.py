@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import spikeram as sr
+from spikeram import registry
 from spikeram.conversion.diagnostics import (
     TERMS,
     _layers,
     _terms,
     activation_and_rate,
     diagnose,
+    hardware_errors,
     switched_off,
     worst_layer,
 )
 from spikeram.errors import ConversionError
+from spikeram.parasitics import Wires
 from spikeram.statistics import accuracy
 
 from networks import convolutional, inputs, trained
@@ -89,6 +93,31 @@ def test_without_relaxation_and_programming_a_chip_is_the_network():
     assert errors["all on"] > errors["relaxation"] > errors["programming and relaxation"]
     # What is left is the rounding of thresholds to quanta.
     assert errors["programming and relaxation"] < 0.02
+
+
+def test_each_term_of_the_hardware_is_switched_off_on_its_own():
+    chip = dataclasses.replace(
+        registry.lookup("chips", "neurram")(),
+        wires=Wires(r_driver=2e3),
+        rows=10,
+        n_cores=100,
+        partial_sums="spiking",
+    )
+    programmed = sr.program(converted(), chip=chip, seed=0)
+    variants = switched_off(programmed)
+    assert list(variants) == [
+        "all on", "relaxation", "programming and relaxation", "wires", "partial sums",
+        *chip.terms,
+    ]  # fmt: skip
+    g = programmed.layers[0].crossbar.conductance
+    np.testing.assert_array_equal(variants["wires"].layers[0].crossbar.conductance, g)
+    assert variants["wires"].layers[0].crossbar.wires is None
+    assert variants["partial sums"].partial_sums.kind == "ideal"
+    found = hardware_errors(trained(), programmed, X)
+    assert float(found["gained"].sel(off="all on")) == 0
+    run = sr.simulate(variants["relaxation"], X)
+    right = float(accuracy(run, trained().predict(X))[-1])
+    assert float(found["accuracy"].sel(off="relaxation")) == pytest.approx(right)
 
 
 def test_accuracy_falls_from_the_trained_networks_to_the_spiking_ones():

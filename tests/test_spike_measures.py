@@ -8,7 +8,7 @@ import xarray as xr
 from hypothesis import given, settings, strategies as st
 
 from spikeram import statistics
-from spikeram.recording import members, raster, select, spike_times
+from spikeram.recording import concatenate, members, raster, select, spike_times
 
 from recordings import DT, random_spikes, recording_of
 
@@ -424,6 +424,27 @@ def test_spikes_to_a_decision_end_with_the_step_it_falls_in():
     # Decided in steps 3 and 5 of the output's window; the first layer runs one step ahead.
     assert found.sel(layer="b").values.tolist() == [6, 10]
     assert found.sel(layer="a").values.tolist() == [12, 18]
+
+
+# Merging and splitting recordings.
+
+
+@quick
+@given(seed=st.integers(0, 2**32), cut=st.integers(1, 5))
+def test_what_is_counted_of_a_whole_is_the_sum_of_its_parts(seed, cut):
+    whole = example(seed, samples=6)
+    parts = [select(whole, trial=slice(cut)), select(whole, trial=slice(cut, None))]
+    merged = concatenate(parts)
+    for measure in (
+        lambda ds: statistics.isi_histogram(ds),
+        lambda ds: statistics.cross_correlogram(ds, DT, 4 * DT),
+        lambda ds: statistics.autocorrelogram(ds, DT, 4 * DT),
+        lambda ds: statistics.spike_counts(ds).sum("trial"),
+        lambda ds: statistics.psth(ds, 5 * DT) * ds.sizes["trial"],
+    ):
+        total = sum(measure(part).values for part in parts)
+        np.testing.assert_allclose(measure(whole).values, total, **EXACT)
+        np.testing.assert_array_equal(measure(merged).values, measure(whole).values)
 
 
 # Silence is data, and every measure says what it is. Warnings are errors in this suite.

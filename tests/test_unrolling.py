@@ -92,16 +92,20 @@ def test_the_energy_of_a_schedule_is_that_of_its_rows_columns_and_steps():
     chip = program(NETWORK, chip="ideal", seed=0)
     pixel, unrolled = both(chip, X[:3], steps=4)
     costs = chip.chip.energy
-    neuron = costs.sample + costs.integrate + costs.compare
     for run, uses, rows, columns in ((pixel, 42, 19, 4), (unrolled, 1, 85, 168)):
-        expected = (
-            4 * uses * 2 * rows / 256 * costs.word_lines
-            + run["active_rows"][:, 0] * costs.input_pulse
-            + 4 * uses * columns * neuron
-        )
-        found = energy(run).sum("component")[:, 0]
-        np.testing.assert_allclose(found, expected)
-        np.testing.assert_allclose(accounts(run)["energy"][0], expected.mean())
+        neurons = 4 * uses * columns
+        expected = {
+            "word_lines": 4 * uses * 2 * rows / 256 * costs.word_lines,
+            "input_pulses": run["active_rows"][:, 0] * costs.input_pulse,
+            "sample": neurons * costs.sample,
+            "integrate": neurons * costs.integrate,
+            "compare": neurons * costs.compare,
+        }
+        for component, joules in expected.items():
+            found = energy(run).sel(component=component)[:, 0]
+            np.testing.assert_allclose(found, np.broadcast_to(joules, 3), err_msg=component)
+        whole = energy(run).sum("component")[:, 0].mean()
+        np.testing.assert_allclose(accounts(run)["energy"][0], whole)
 
 
 def test_whole_trains_wait_between_pixels():

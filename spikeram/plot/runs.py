@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from spikeram import recording, statistics
 from spikeram.plot.canvas import MICRO, NEGATIVE, axes_for, cycle, figure_of
@@ -18,6 +18,8 @@ MANY_SPIKES = 300_000
 """Spikes from which a raster becomes an image of counts: single marks would be a solid block."""
 
 _IMAGE = (480, 1200)
+# Of the axes; names closer to each other could not be read.
+_NAME_HEIGHT = 0.05
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -115,17 +117,23 @@ def raster(ds: xr.Dataset, *, trial: int = 0, ax: Axes | None = None) -> Axes:
         _spike_image(axes, one)
     else:
         _spike_marks(axes, one)
-    layers = one["layer"].values
-    for name in recording.layer_names(one):
-        places = np.flatnonzero(layers == name)
-        axes.axhline(places[-1] + 0.5, color="0.85", linewidth=0.8)
-        axes.text(1.01, places.mean(), name, transform=axes.get_yaxis_transform(), va="center")
+    _name_layers(axes, one["layer"].values, recording.layer_names(one))
     axes.set_xlim(0, ds.attrs["t_stop"] / MICRO)
     axes.set_ylim(-0.5, sizes.size - 0.5)
     axes.set_xlabel("time [us]")
     axes.set_ylabel("neuron")
     axes.set_title(f"trial {int(one['trial'].values[0])}: spikes (red: negative)", loc="left")
     return axes
+
+
+def _name_layers(axes: Axes, layers: NDArray[np.str_], names: list[str]) -> None:
+    """Write each layer's name beside its neurons, those of small layers above each other."""
+    lowest = -np.inf
+    for name in names:
+        places = np.flatnonzero(layers == name)
+        axes.axhline(places[-1] + 0.5, color="0.85", linewidth=0.8)
+        lowest = max(float(places.mean()), lowest + _NAME_HEIGHT * layers.size)
+        axes.text(1.01, lowest, name, transform=axes.get_yaxis_transform(), va="center")
 
 
 def _spike_marks(axes: Axes, one: xr.Dataset) -> None:
@@ -169,6 +177,8 @@ def rates(ds: xr.Dataset, *, ax: Axes | None = None) -> Axes:
     for colour, name in zip(cycle(len(names)), names):
         own = mean[ds["layer"].values == name]
         axes.hist(own, bins.tolist(), histtype="step", color=colour, label=name)
+    # Small layers beside large ones.
+    axes.set_yscale("symlog", linthresh=1)
     axes.set_xlabel("mean firing rate [kHz]")
     axes.set_ylabel("neurons")
     axes.legend(frameon=False)
