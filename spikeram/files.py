@@ -256,6 +256,9 @@ def load_samples(path: str | Path) -> tuple[NDArray[np.generic], NDArray[np.gene
 def _read_arrays(path: str | Path) -> dict[str, NDArray[np.generic]]:
     try:
         with Path(path).open("rb") as file:
+            # Without these bytes numpy takes anything for a pickle, and says so.
+            if not file.peek(6).startswith((b"PK", b"\x93NUMPY")):
+                raise ValueError("it does not begin as such a file does.")
             loaded = np.load(file, allow_pickle=False)
             return {"x": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
     except FileNotFoundError:
