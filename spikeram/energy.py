@@ -57,7 +57,7 @@ from numpy.typing import NDArray
 
 from spikeram import registry, schedule
 from spikeram.precision import Precision
-from spikeram.recording import INPUT, drivers, layer_names, members
+from spikeram.recording import INPUT, drivers, layer_names, members, signed_layers
 from spikeram.units import Joule, Second, as_si
 
 WordLines: TypeAlias = Literal["pulsed", "held"]
@@ -696,8 +696,8 @@ def _bits(ds: xr.Dataset) -> tuple[xr.DataArray, xr.DataArray]:
     """Return the bits sent between crossbars, and onto and off the chip, to or from each."""
     names = [str(name) for name in ds["crossbar"].values]
     known = layer_names(ds)
-    sign = int("sign" in ds.variables)
-    sizes = {name: address_bits(members(ds, name).size) + sign for name in known}
+    signed = signed_layers(ds)
+    sizes = {name: address_bits(members(ds, name).size) + (name in signed) for name in known}
     sent = {name: count * sizes[name] for name, count in zip(known, _spikes(ds, known).values.T)}
     sources = drivers(ds)
     read = {source for found in sources.values() for source in found}

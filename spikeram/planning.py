@@ -272,7 +272,8 @@ def _table(
     )
     edge = xr.zeros_like(received)
     edge[0] = received[0]
-    edge[-1] += steps * rate * matrices[-1].outputs * address_bits(matrices[-1].outputs)
+    # The read-out of a converted network spikes with both signs, as no layer before it does.
+    edge[-1] += steps * rate * matrices[-1].outputs * (address_bits(matrices[-1].outputs) + 1)
     spiking = spiking_events(
         chip.energy,
         rows=rows,

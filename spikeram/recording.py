@@ -248,6 +248,10 @@ def build(
         owners = [layer.part_of or layer.name for layer in layers]
         coordinates["part"] = ("neuron", np.repeat(np.array(parts, dtype=np.int32), widths))
         coordinates["part_of"] = ("crossbar", np.array(owners, dtype=np.str_))
+    # What a spike takes on its way does not depend on which happened to be fired.
+    signed = [layer.name for layer in layers if layer.spikes != "unipolar"]
+    if has_input and activity.spikes[0].min(initial=0) < 0:
+        signed.append(INPUT)
     attributes: dict[str, str | int | float] = {
         "Conventions": "CF-1.11",
         "spikeram_schema": SCHEMA,
@@ -259,7 +263,9 @@ def build(
         "steps": int(steps),
         "complete": 1,
         "n_trials_requested": samples,
-        "provenance": provenance_text({"sources": _drivers(nodes), **(provenance or {})}),
+        "provenance": provenance_text(
+            {"sources": _drivers(nodes), "signed": signed, **(provenance or {})}
+        ),
     }
     return described(xr.Dataset(variables, coordinates, attributes))
 
@@ -362,6 +368,14 @@ def _check_spikes(activity: Activity, most: Sequence[int]) -> None:
         if spikes.min(initial=0) < -burst or spikes.max(initial=0) > burst:
             expected = "-1, 0 or 1" if burst == 1 else f"-{burst} to {burst}"
             raise ValueError(f"build expects spikes of {expected}, got others.")
+
+
+def signed_layers(ds: xr.Dataset) -> list[str]:
+    """Return the layers whose spikes have signs; all of them where a recording does not say."""
+    known = json.loads(ds.attrs["provenance"]).get("signed")
+    if known is not None:
+        return [str(name) for name in known]
+    return layer_names(ds) if "sign" in ds.variables else []
 
 
 def _checked_samples(

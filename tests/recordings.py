@@ -15,7 +15,13 @@ DT = 0.82e-6
 
 
 def charge_layer(
-    name: str, width: int, *, rows: int = 8, cores: int = 1, always_on: int = 0
+    name: str,
+    width: int,
+    *,
+    rows: int = 8,
+    cores: int = 1,
+    always_on: int = 0,
+    signed: bool = False,
 ) -> ChargeLayer:
     zeros = np.zeros(width, dtype=np.int32)
     return ChargeLayer(
@@ -30,6 +36,7 @@ def charge_layer(
         rows=rows,
         cores=cores,
         always_on=always_on,
+        spikes="ternary" if signed else "unipolar",
     )
 
 
@@ -54,7 +61,10 @@ def recording_of(
     samples, steps, _ = spikes[0].shape
     if layers is None:
         crossbars = spikes[1:] if options.get("has_input") else spikes
-        layers = [charge_layer("abcdef"[n], s.shape[2]) for n, s in enumerate(crossbars)]
+        layers = [
+            charge_layer("abcdef"[n], s.shape[2], signed=bool((s < 0).any()))
+            for n, s in enumerate(crossbars)
+        ]
     if output is None:
         output = np.cumsum(spikes[-1], axis=1, dtype=np.float32)
     if active_rows is None:

@@ -234,6 +234,15 @@ def test_spikes_with_signs_take_a_bit_more():
     np.testing.assert_array_equal(found[:, 0], 17.0 * 3 * np.count_nonzero(spikes[0], axis=(1, 2)))
 
 
+def test_only_layers_that_spike_with_signs_send_them():
+    (hidden,) = random_spikes(0, 2, 7, (3,))
+    (output,) = random_spikes(1, 2, 7, (3,), signed=True)
+    ds = recording_of((hidden, output))
+    sent = energy(ds, FULL).sum("trial")
+    assert sent.sel(component="traffic", crossbar="b") == 13.0 * 2 * np.count_nonzero(hidden)
+    assert sent.sel(component="off_chip", crossbar="b") == 17.0 * 3 * np.count_nonzero(output)
+
+
 @pytest.mark.parametrize(("neurons", "bits"), [(1, 1), (2, 1), (3, 2), (256, 8), (257, 9)])
 def test_addresses_tell_all_neurons(neurons, bits):
     assert address_bits(neurons) == bits

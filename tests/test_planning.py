@@ -79,8 +79,6 @@ def test_a_planned_run_costs_what_a_run_with_these_rates_does():
     chip = program(network, seed=0)
     assert all(layer.n_bias == 1 for layer in chip.layers)
     run = simulate(chip, (np.random.default_rng(0).random((4, 8, 60)) < 0.3), encoding="spikes")
-    # Of a plan, addresses have no signs.
-    run = run.drop_vars("sign", errors="ignore")
     # Plan with the rates that the run had.
     first, second = run["crossbar"].values
     rates = [
