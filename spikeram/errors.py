@@ -29,6 +29,10 @@ class FileFormatError(ValueError):
     """A file is damaged, foreign, or of another format version."""
 
 
+class ExperimentError(ValueError):
+    """An experiment is not as it must be, or its store is another's."""
+
+
 class MissingExtraError(ImportError):
     """An optional dependency is not installed."""
 

@@ -13,6 +13,7 @@ from spikeram.cli.mapping import map_command
 from spikeram.cli.plan import plan
 from spikeram.cli.recorded import report, stats
 from spikeram.cli.run import run
+from spikeram.cli.sweep import sweep
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -26,6 +27,6 @@ def main() -> None:
 
 
 for command in (
-    demo, inspect, plan, convert, verify, map_command, run, stats, energy, report, doctor,
+    demo, inspect, plan, convert, verify, map_command, run, sweep, stats, energy, report, doctor,
 ):  # fmt: skip
     main.add_command(command)
