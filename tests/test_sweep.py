@@ -18,7 +18,7 @@ from spikeram import sweep as sweeps
 from spikeram.cli import main
 from spikeram.errors import ExperimentError
 from spikeram.statistics import accuracy
-from spikeram.sweep import executors
+from spikeram.sweep import executors, units
 from spikeram.sweep.units import run_unit, unit_of
 
 from networks import inputs, trained
@@ -261,6 +261,21 @@ def test_the_axis_that_matters_comes_first():
     assert found["axis"].values.tolist() == ["noise", "delay"]
     # Variances 9 x 2 and 1.25.
     np.testing.assert_allclose(found, [18 / 19.25, 1.25 / 19.25])
+
+
+def test_an_estimate_programs_the_chip_that_it_times(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    experiment = sweeps.load_experiment("experiment.toml")
+    run_unit(experiment, 0)
+    calls = []
+
+    def counted(*args, **options):
+        calls.append(1)
+        return sr.program(*args, **options)
+
+    monkeypatch.setattr(units, "program", counted)
+    assert sweeps.estimate(experiment).missing == 36
+    assert len(calls) == 1
 
 
 # On the command line.

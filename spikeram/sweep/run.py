@@ -13,7 +13,7 @@ from spikeram.sweep.executors import Executor, processes
 from spikeram.sweep.experiment import Experiment
 from spikeram.sweep.results import results
 from spikeram.sweep.store import Store
-from spikeram.sweep.units import run_unit
+from spikeram.sweep.units import forget_programmed, run_unit
 
 FLUSH_SECONDS = 5.0
 """Time between two writes of what has come in [s]."""
@@ -31,7 +31,7 @@ class Estimate:
     units, missing : int
         Units in all, and those that are not done.
     seconds : float
-        Time of one unit, measured [s].
+        Time of one unit, its share of programming a chip included, measured [s].
     bytes : int
         Size of all results before compression.
     """
@@ -117,11 +117,18 @@ def _take(
 
 
 def estimate(experiment: Experiment, path: str | os.PathLike[str] | None = None) -> Estimate:
-    """Return what a sweep would take, after timing one unit that has nothing to set up."""
-    run_unit(experiment, 0)
-    start = time.perf_counter()
-    found = run_unit(experiment, 0)
-    seconds = time.perf_counter() - start
+    """Return what a sweep would take, after timing one unit with and without its programming."""
+    run_unit(experiment, 0)  # loads files and compiles
+    forget_programmed()
+    times = []
+    for _ in range(2):
+        start = time.perf_counter()
+        found = run_unit(experiment, 0)
+        times.append(time.perf_counter() - start)
+    # The chunks of one chip share its programming.
+    with_programming, without = times
+    chunks = experiment.n_chunks
+    seconds = (with_programming + (chunks - 1) * without) / chunks
     missing = experiment.n_units
     if path is not None and os.path.exists(path):
         with Store(path, experiment) as store:

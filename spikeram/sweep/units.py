@@ -99,6 +99,11 @@ def layer_names(experiment: Experiment) -> list[str]:
     return [layer.name for layer in _network(str(name)).layers]
 
 
+def forget_programmed() -> None:
+    """Let the next unit program its chip again, as the first unit of a chip does."""
+    _programmed.cache_clear()
+
+
 def _sums(run: xr.Dataset, y: NDArray[Any] | None, experiment: Experiment) -> Result:
     found: Result = {"n": np.array(run.sizes["trial"], dtype=np.int64)}
     if "accuracy" in experiment.record:
