@@ -389,9 +389,9 @@ def product_events(
     active : float
         Share of the pairs that a bit plane drives, relative to the vectors of the measurement.
     """
-    neurons = columns * model.parts(rows, columns)[1]
+    across, parts = model.parts(rows, columns)
+    neurons = columns * parts
     planes = products * precision.magnitude_bits
-    across = model.parts(rows, columns)[0]
     return counted_events(
         model,
         rows=rows,

@@ -391,13 +391,7 @@ class Product:
         values = np.zeros((x.shape[0], self._n_lines), np.float32)
         statistics = np.zeros((x.shape[0], 3), np.int64)
         self._add(x, values, statistics, first_sample, visit)
-        return Measured(
-            values=values,
-            decrements=statistics[:, 0],
-            clipped=statistics[:, 1],
-            stuck=statistics[:, 2],
-            conversions=self.conversions,
-        )
+        return self._measured(values, statistics)
 
     def readings(
         self, codes: ArrayLike, *, first_sample: int = 0, visit: int = 0
@@ -440,6 +434,9 @@ class Product:
                     held, np.zeros(x.shape[0]), self._key, first_sample, constants, settings,
                     normal_quantiles(), self._table, values, statistics,
                 )  # fmt: skip
+        return self._measured(values, statistics)
+
+    def _measured(self, values: NDArray[np.float32], statistics: NDArray[np.int64]) -> Measured:
         return Measured(
             values=values,
             decrements=statistics[:, 0],

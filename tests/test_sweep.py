@@ -16,7 +16,7 @@ from click.testing import CliRunner
 import spikeram as sr
 from spikeram import sweep as sweeps
 from spikeram.cli import main
-from spikeram.errors import ExperimentError
+from spikeram.errors import ExperimentError, FileFormatError
 from spikeram.statistics import accuracy
 from spikeram.sweep import executors, units
 from spikeram.sweep.units import run_unit, unit_of
@@ -261,6 +261,12 @@ def test_the_axis_that_matters_comes_first():
     assert found["axis"].values.tolist() == ["noise", "delay"]
     # Variances 9 x 2 and 1.25.
     np.testing.assert_allclose(found, [18 / 19.25, 1.25 / 19.25])
+
+
+def test_a_damaged_data_file_is_told_before_anything_runs(folder):
+    (folder / "data.npz").write_bytes(b"PK, but no more than that")
+    with pytest.raises(FileFormatError, match="data.npz is not a readable"):
+        sweeps.load_experiment(folder / "experiment.toml")
 
 
 def test_an_estimate_programs_the_chip_that_it_times(folder, monkeypatch):

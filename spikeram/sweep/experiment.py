@@ -12,6 +12,7 @@ import json
 import tomllib
 from collections.abc import Mapping
 from dataclasses import fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from spikeram.chip import Chip
 from spikeram.errors import ExperimentError
+from spikeram.files import load_samples
 from spikeram.recording import versions
 
 CHIP_FIELDS = tuple(
@@ -126,10 +128,10 @@ class Experiment(_Strict):
         """Chips, the length of each axis in its order, and chunks of samples."""
         return (self.chips, *(len(values) for values in self.axes.values()), self.n_chunks)
 
-    @property
+    @cached_property
     def n_samples(self) -> int:
-        """Number of test samples."""
-        found = _length(self.data.file)
+        """Number of test samples; every unit asks, the file is read once."""
+        found: int = load_samples(self.data.file)[0].shape[0]
         return found if self.data.samples is None else min(found, self.data.samples)
 
     @property
@@ -259,8 +261,3 @@ def _told(error: ValidationError) -> str:
 
 def _digest(name: str) -> str:
     return hashlib.sha256(Path(name).read_bytes()).hexdigest()
-
-
-def _length(name: str) -> int:
-    with np.load(name, allow_pickle=False) as file:
-        return int(file["x"].shape[0])

@@ -11,7 +11,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -21,7 +20,7 @@ import zarr
 from numpy.typing import NDArray
 
 from spikeram.errors import ExperimentError
-from spikeram.files import check_output
+from spikeram.files import check_output, replacing
 from spikeram.sweep.experiment import Experiment
 from spikeram.sweep.units import Result, layer_names
 
@@ -132,16 +131,13 @@ class Store:
         return zarr.open_group(self.path, mode="r+")
 
     def _create(self) -> zarr.Group:
-        # Made under another name, so that a store is never half there.
-        scratch = self.path.with_name(f".{self.path.name}.new")
-        shutil.rmtree(scratch, ignore_errors=True)
-        group = zarr.open_group(scratch, mode="w", zarr_format=2)
-        group.update_attributes(
-            {"spikeram_sweep": SCHEMA, "resolved": self._resolved, "failures": "{}"}
-        )
         n = self.experiment.n_units
-        group.create_array("state", shape=(n,), chunks=(n,), dtype="uint8", fill_value=WAITING)
-        os.replace(scratch, self.path)
+        with replacing(self.path) as scratch:
+            group = zarr.open_group(scratch, mode="w", zarr_format=2)
+            group.update_attributes(
+                {"spikeram_sweep": SCHEMA, "resolved": self._resolved, "failures": "{}"}
+            )
+            group.create_array("state", shape=(n,), chunks=(n,), dtype="uint8", fill_value=WAITING)
         return zarr.open_group(self.path, mode="r+")
 
     def _array(self, name: str, like: NDArray[Any]) -> Any:

@@ -19,6 +19,7 @@ from spikeram import registry
 from spikeram.chip import Chip, ProgrammedChip
 from spikeram.conversion import recalibrate
 from spikeram.errors import ExperimentError
+from spikeram.files import load_samples
 from spikeram.network import SpikingNetwork
 from spikeram.programming import program
 from spikeram.simulation import simulate
@@ -152,7 +153,4 @@ def _network(name: str) -> SpikingNetwork:
     return SpikingNetwork.load(name)
 
 
-@lru_cache(maxsize=4)
-def _read(name: str) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    with np.load(name, allow_pickle=False) as file:
-        return file["x"], file["y"] if "y" in file.files else None
+_read = lru_cache(maxsize=4)(load_samples)
