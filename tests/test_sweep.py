@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import signal
 import subprocess
 import sys
@@ -261,6 +262,23 @@ def test_the_axis_that_matters_comes_first():
     assert found["axis"].values.tolist() == ["noise", "delay"]
     # Variances 9 x 2 and 1.25.
     np.testing.assert_allclose(found, [18 / 19.25, 1.25 / 19.25])
+
+
+def test_a_lock_whose_name_was_removed_meanwhile_is_no_lock(folder, monkeypatch):
+    experiment = sweeps.load_experiment(folder / "experiment.toml")
+    locked = fcntl.flock
+
+    def late(handle, how):
+        (folder / ".out.zarr.lock").unlink()
+        locked(handle, how)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fcntl, "flock", late)
+        with pytest.raises(ExperimentError, match="another process"):
+            sweeps.Store(folder / "out.zarr", experiment)
+    with sweeps.Store(folder / "out.zarr", experiment):
+        pass
+    assert not (folder / ".out.zarr.lock").exists()
 
 
 def test_a_damaged_data_file_is_told_before_anything_runs(folder):

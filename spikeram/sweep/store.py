@@ -104,9 +104,8 @@ class Store:
 
     def close(self) -> None:
         """Let another process write."""
-        os.close(self._lock)
-        # An unlocked file is nobody's; its name may stay.
         _lock_name(self.path).unlink(missing_ok=True)
+        os.close(self._lock)
 
     def __enter__(self) -> Store:
         return self
@@ -191,9 +190,13 @@ def _lock_name(path: Path) -> Path:
 
 
 def _locked(path: Path) -> int:
-    handle = os.open(_lock_name(path), os.O_CREAT | os.O_RDWR)
+    name = _lock_name(path)
+    handle = os.open(name, os.O_CREAT | os.O_RDWR)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Who held it may have removed the name meanwhile: a third would lock another file.
+        if not os.path.samestat(os.fstat(handle), os.stat(name)):
+            raise FileNotFoundError(name)
     except OSError:
         os.close(handle)
         raise ExperimentError(f"{path} is being written by another process.") from None
