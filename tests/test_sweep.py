@@ -264,6 +264,23 @@ def test_the_axis_that_matters_comes_first():
     np.testing.assert_allclose(found, [18 / 19.25, 1.25 / 19.25])
 
 
+def test_files_that_were_written_again_are_read_again(folder):
+    def swept(name):
+        what = sweeps.load_experiment(folder / "experiment.toml")
+        return sweeps.sweep(what, folder / name, executor=executors.serial).load()
+
+    swept("before.zarr")
+    sr.convert(trained(5), inputs(0, 30), steps=6).save(folder / "network.npz")
+    x = inputs(2, 30)
+    np.savez(folder / "data.npz", x=x, y=trained(5).predict(x))
+    after = swept("after.zarr")
+    assert (after["n"] == 30).all()
+    network = sr.SpikingNetwork.load(folder / "network.npz")
+    run = sr.simulate(sr.program(network, delay="1 s", seed=1, index=1), x, steps=6)
+    found = after["accuracy"].sel(chip=1, delay="1 s", v_read=0.5)
+    np.testing.assert_allclose(found, accuracy(run, trained(5).predict(x)))
+
+
 def test_a_lock_whose_name_was_removed_meanwhile_is_no_lock(folder, monkeypatch):
     experiment = sweeps.load_experiment(folder / "experiment.toml")
     locked = fcntl.flock

@@ -12,11 +12,12 @@ import json
 import tomllib
 from collections.abc import Mapping
 from dataclasses import fields
-from functools import cached_property
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from spikeram.chip import Chip
@@ -128,10 +129,10 @@ class Experiment(_Strict):
         """Chips, the length of each axis in its order, and chunks of samples."""
         return (self.chips, *(len(values) for values in self.axes.values()), self.n_chunks)
 
-    @cached_property
+    @property
     def n_samples(self) -> int:
-        """Number of test samples; every unit asks, the file is read once."""
-        found: int = load_samples(self.data.file)[0].shape[0]
+        """Number of test samples."""
+        found: int = read_samples(self.data.file, stamp(self.data.file))[0].shape[0]
         return found if self.data.samples is None else min(found, self.data.samples)
 
     @property
@@ -212,6 +213,18 @@ def experiment_from(content: Mapping[str, Any], *, folder: Path = Path()) -> Exp
             "Take fewer values, or more samples_of_a_unit."
         )
     return experiment
+
+
+def stamp(name: str) -> tuple[int, int]:
+    """Return what changes when a file is written again, for the keys of caches."""
+    told = Path(name).stat()
+    return told.st_mtime_ns, told.st_size
+
+
+@lru_cache(maxsize=4)
+def read_samples(name: str, written: tuple[int, int]) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """Return samples and labels of a file as `stamp` found it; every unit asks for them."""
+    return load_samples(name)
 
 
 def schema() -> dict[str, Any]:

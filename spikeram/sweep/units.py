@@ -19,11 +19,10 @@ from spikeram import registry
 from spikeram.chip import Chip, ProgrammedChip
 from spikeram.conversion import recalibrate
 from spikeram.errors import ExperimentError
-from spikeram.files import load_samples
 from spikeram.network import SpikingNetwork
 from spikeram.programming import program
 from spikeram.simulation import simulate
-from spikeram.sweep.experiment import Data, Experiment
+from spikeram.sweep.experiment import Data, Experiment, read_samples, stamp
 
 Result = dict[str, NDArray[Any]]
 
@@ -76,7 +75,8 @@ def run_unit(experiment: Experiment, number: int) -> Result:
         (layer,); with "energy" `energy` of shape (component,) [J].
     """
     unit = unit_of(experiment, number)
-    model = _programmed(experiment.model_dump_json(), unit.chip, unit.point)
+    written = tuple(stamp(name) for name in experiment.files)
+    model = _programmed(experiment.model_dump_json(), written, unit.chip, unit.point)
     x, y = samples(experiment.data)
     first = unit.chunk * experiment.samples_of_a_unit
     some = slice(first, min(first + experiment.samples_of_a_unit, experiment.n_samples))
@@ -89,7 +89,7 @@ def run_unit(experiment: Experiment, number: int) -> Result:
 
 def samples(data: Data) -> tuple[NDArray[Any], NDArray[Any] | None]:
     """Return the samples of a file, and their labels if it has any."""
-    x, y = _read(data.file)
+    x, y = read_samples(data.file, stamp(data.file))
     some = slice(data.samples)
     return x[some], None if y is None else y[some]
 
@@ -97,7 +97,7 @@ def samples(data: Data) -> tuple[NDArray[Any], NDArray[Any] | None]:
 def layer_names(experiment: Experiment) -> list[str]:
     """Return the names of the layers, of the first network where several are compared."""
     name = experiment.axes.get("network", [experiment.network])[0]
-    return [layer.name for layer in _network(str(name)).layers]
+    return [layer.name for layer in _network(str(name), stamp(str(name))).layers]
 
 
 def forget_programmed() -> None:
@@ -120,11 +120,17 @@ def _sums(run: xr.Dataset, y: NDArray[Any] | None, experiment: Experiment) -> Re
 
 
 @lru_cache(maxsize=2)
-def _programmed(experiment: str, chip: int, point: tuple[tuple[str, Any], ...]) -> ProgrammedChip:
+def _programmed(
+    experiment: str,
+    written: tuple[tuple[int, int], ...],
+    chip: int,
+    point: tuple[tuple[str, Any], ...],
+) -> ProgrammedChip:
     """Return the chip of a point; the chunks of one point share it."""
     what = Experiment.model_validate_json(experiment)
     at = dict(point)
-    network = _network(str(at.pop("network", what.network)))
+    name = str(at.pop("network", what.network))
+    network = _network(name, stamp(name))
     delay = at.pop("delay", what.delay)
     chosen = _chip(what, at)
     programmed = program(network, chip=chosen, delay=delay, seed=what.seed, index=chip)
@@ -149,8 +155,5 @@ def _chip(experiment: Experiment, at: dict[str, Any]) -> Chip:
 
 
 @lru_cache(maxsize=8)
-def _network(name: str) -> SpikingNetwork:
+def _network(name: str, written: tuple[int, int]) -> SpikingNetwork:
     return SpikingNetwork.load(name)
-
-
-_read = lru_cache(maxsize=4)(load_samples)
