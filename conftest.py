@@ -4,7 +4,8 @@ from importlib.util import find_spec
 
 _NEED = {
     "torch": [
-        "spikeram/conversion/training.py",
+        "spikeram/conversion/training/*.py",
+        "spikeram/models/networks/*.py",
         "spikeram/conversion/importers/torch_*.py",
         "spikeram/conversion/importers/from_torch.py",
     ],

@@ -1,28 +1,23 @@
-r"""Training for few time steps and for noisy cells: what to put into a torch model.
+r"""The activation of an integrate-and-fire neuron, with its gradient.
 
-The clip-floor-shift activation is what an integrate-and-fire neuron computes in :math:`L` steps
-from half a threshold,
+The clip-floor-shift activation is what such a neuron computes in :math:`L` steps from half a
+threshold,
 
 .. math:: a = \lambda\,\mathrm{clip}\left(\frac{1}{L}
           \left\lfloor\frac{zL}{\lambda} + \frac12\right\rfloor, 0, 1\right),
 
 with the threshold :math:`\lambda` learned and the floor passed straight through (Bu et al.,
 ICLR 2022, equation 15 and theorem 2). `spikeram.conversion.convert` takes :math:`\lambda` as the
-threshold. Weight noise of :math:`\epsilon` times a layer's largest weight, drawn anew in every
-forward pass, makes a network tolerant of conductance errors (Wan et al., Nature 608, 504, 2022).
+threshold. With :math:`L = 2^n - 1` it is as well the clipped activation of n bits of inference
+mode, its clip learned (PACT; Choi et al., arXiv:1805.06085).
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-try:
-    import torch
-    from torch import nn
-except ImportError:
-    from spikeram.errors import MissingExtraError
-
-    raise MissingExtraError("torch", "torch", "spikeram.conversion.training") from None
+import torch
+from torch import nn
 
 
 class _ClipFloorShift(torch.autograd.Function):
@@ -64,6 +59,12 @@ class ClipFloorShift(nn.Module):
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
         """Return the activation, of the shape of `z`."""
+        if torch.compiler.is_compiling():
+            # torch.compile fuses the formula, but not a node of our own.
+            share = torch.clamp(z / self.threshold, 0.0, 1.0)
+            rounded = torch.floor(share * self.levels + 0.5) / self.levels
+            fused: torch.Tensor = (share + (rounded - share).detach()) * self.threshold
+            return fused
         activation: torch.Tensor = _ClipFloorShift.apply(  # type: ignore[no-untyped-call]
             z, self.threshold, self.levels
         )
@@ -72,42 +73,3 @@ class ClipFloorShift(nn.Module):
     def extra_repr(self) -> str:
         """Return the levels and the threshold."""
         return f"levels={self.levels}, threshold={float(self.threshold):.4g}"
-
-
-class WeightNoise:
-    """Gaussian noise on the weights of a model's linear and convolution layers, while training.
-
-    Used as a context: ``with WeightNoise(model, 0.1): loss = ...; loss.backward()``. The weights
-    come back as they were when the block ends, so that the gradient is applied to the clean ones.
-
-    Parameters
-    ----------
-    model : torch.nn.Module
-        Whose ``Linear`` and ``Conv`` weights are disturbed.
-    share : float
-        Standard deviation as a share of each layer's largest weight.
-    generator : torch.Generator, optional
-        Where the noise is drawn from.
-    """
-
-    def __init__(
-        self, model: nn.Module, share: float, generator: torch.Generator | None = None
-    ) -> None:
-        kinds = (nn.Linear, nn.Conv1d, nn.Conv2d)
-        self._weights = [m.weight for m in model.modules() if isinstance(m, kinds)]
-        self._share = share
-        self._generator = generator
-        self._clean: list[torch.Tensor] = []
-
-    def __enter__(self) -> WeightNoise:
-        with torch.no_grad():
-            self._clean = [weight.clone() for weight in self._weights]
-            for weight in self._weights:
-                noise = torch.randn(weight.shape, generator=self._generator)
-                weight.add_(noise * (self._share * weight.abs().max()))
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        with torch.no_grad():
-            for weight, clean in zip(self._weights, self._clean):
-                weight.copy_(clean)
