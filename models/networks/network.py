@@ -1,0 +1,220 @@
+"""A network with its data, its recipe and its weights: what every module here has one of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from spikeram.conversion.training import Recipe, accuracy, fit
+from spikeram.conversion.training.fit import Augment
+from spikeram.datasets import LabelledSet
+from spikeram.errors import FileFormatError
+from spikeram.files import Header, read_npz, write_npz
+
+Variant: TypeAlias = Literal["noise", "plain"]
+"""Trained with noise on its weights, or as it was before that."""
+
+FOLDER = Path(__file__).parent
+
+_FORMAT = "spikeram-weights"
+_VERSION = 1
+
+
+class WeightsHeader(Header):
+    """What is known of weights in a file.
+
+    Parameters
+    ----------
+    network : str
+        Name of the network.
+    recipe : dict
+        How they were trained.
+    seed : int
+        From which seed.
+    accuracy : dict of str to float
+        Shares of the test samples that were classified right, by noise on the weights.
+    data : str
+        What they were trained and tested on.
+    versions : dict of str to str
+        With which versions.
+    """
+
+    network: str
+    recipe: dict[str, Any]
+    seed: int
+    accuracy: dict[str, float]
+    data: str
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """One network.
+
+    Parameters
+    ----------
+    name : str
+        Name of its module and its files of weights.
+    build : callable
+        Returns the model with random weights.
+    samples : callable
+        Returns the inputs and labels of ``"train"`` or ``"test"``, quantised as the chip takes
+        them.
+    recipe : Recipe
+        How it is trained; the first stage is without noise.
+    input_bits, activation_bits : int
+        Bits of inputs and of activations, a sign included where inputs have one.
+    augment : callable, optional
+        Changes a batch at random while it is trained.
+    """
+
+    name: str
+    build: Callable[[], nn.Module]
+    samples: Callable[[str], LabelledSet]
+    recipe: Recipe
+    input_bits: int
+    activation_bits: int
+    augment: Augment | None = None
+
+    def file(self, variant: Variant = "noise") -> Path:
+        """Return the file of the weights that are shipped."""
+        return FOLDER / f"{self.name}{'' if variant == 'noise' else '_plain'}.npz"
+
+
+def load(
+    network: Network, variant: Variant = "noise", *, file: str | Path | None = None
+) -> nn.Module:
+    """Return the trained model, in evaluation.
+
+    Parameters
+    ----------
+    network : Network
+        Which.
+    variant : {"noise", "plain"}
+        Trained with noise on its weights, or as it was before.
+    file : path-like, optional
+        Weights other than those that are shipped.
+
+    Raises
+    ------
+    FileFormatError
+        If the file is missing, damaged, or holds another network's weights.
+    """
+    path = Path(file or network.file(variant))
+    arrays, header = read_npz(path, WeightsHeader, kind=_FORMAT, version=_VERSION)
+    remedy = f"Train them: python -m spikeram.models.networks.{network.name} train"
+    if header.network != network.name:
+        raise FileFormatError(
+            f"{path} holds weights of {header.network!r}, expected {network.name!r}. {remedy}"
+        )
+    model = network.build()
+    state = {}
+    for name, wanted in model.state_dict().items():
+        if name not in arrays or arrays[name].shape != tuple(wanted.shape):
+            got = "nothing" if name not in arrays else f"shape {arrays[name].shape}"
+            raise FileFormatError(
+                f"{path} expects {name!r} of shape {tuple(wanted.shape)}, got {got}. {remedy}"
+            )
+        state[name] = torch.tensor(np.asarray(arrays[name], np.float32)).to(wanted.dtype)
+    model.load_state_dict(state)
+    return model.eval()
+
+
+def record(network: Network, variant: Variant = "noise") -> WeightsHeader:
+    """Return what is known of the shipped weights."""
+    return read_npz(network.file(variant), WeightsHeader, kind=_FORMAT, version=_VERSION)[1]
+
+
+def tensors(samples: LabelledSet) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return inputs and labels as torch takes them."""
+    return torch.tensor(samples.x), torch.tensor(samples.y)
+
+
+def train(
+    network: Network,
+    folder: str | Path,
+    *,
+    seed: int = 0,
+    compiled: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+    said: Callable[[str], None] = lambda _: None,
+) -> dict[Variant, Path]:
+    """Return the files of weights that training wrote, one before and one after noise.
+
+    Parameters
+    ----------
+    network : Network
+        What to train.
+    folder : path-like
+        Where weights go, and the checkpoint that an interrupted run goes on from.
+    seed : int
+        Where everything is drawn from.
+    compiled : bool
+        Whether ``torch.compile`` is used, which needs a C++ compiler.
+    progress : callable, optional
+        Called with (batches done, batches in all).
+    said : callable, optional
+        Called with a line after each stage.
+    """
+    target = Path(folder)
+    given = network.samples("train")
+    test = network.samples("test")
+    x, y = tensors(given)
+    x_test, y_test = tensors(test)
+    torch.manual_seed(seed)
+    model = network.build()
+    last = len(network.recipe.stages) - 1
+    written: dict[Variant, Path] = {}
+
+    def after(stage: int) -> None:
+        """Write the weights of a stage, with its accuracies."""
+        variant: Variant = "noise" if stage == last else "plain"
+        shares = {"0": accuracy(model, x_test, y_test)[0]}
+        for noise in (0.05, 0.1, 0.15):
+            shares[f"{noise:g}"] = float(
+                np.mean(accuracy(model, x_test, y_test, noise=noise, draws=5, seed=seed))
+            )
+        header = WeightsHeader(
+            format=_FORMAT,
+            version=_VERSION,
+            network=network.name,
+            recipe=network.recipe.described(),
+            seed=seed,
+            accuracy=shares,
+            data=f"{len(given.x)} samples to train on, {len(test.x)} to test. {given.note}".strip(),
+            versions={"spikeram": version("spikeram"), "torch": str(torch.__version__)},
+        )
+        written[variant] = target / network.file(variant).name
+        write_npz(written[variant], header, _arrays(model.state_dict()))
+        text = ", ".join(f"{100 * share:.2f} % at {noise}" for noise, share in shares.items())
+        said(f"{written[variant].name}: {text} of noise on weights")
+
+    fit(
+        model,
+        x,
+        y,
+        network.recipe,
+        seed=seed,
+        augment=network.augment,
+        checkpoint=target / f"{network.name}.checkpoint",
+        compiled=compiled,
+        after_stage=after,
+        progress=progress,
+    )
+    return written
+
+
+def _arrays(state: Mapping[str, torch.Tensor]) -> dict[str, NDArray[np.generic]]:
+    """Return weights at half precision, a fiftieth of the finest noise that they meet."""
+    return {
+        name: values.detach().numpy().astype(np.float16 if values.dim() > 1 else np.float32)
+        for name, values in state.items()
+    }
