@@ -28,6 +28,7 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 import xarray as xr
@@ -87,11 +88,14 @@ class LayerSettings:
         What the largest code stands for, in spikes a step: activations over their worth.
     correction : Correction
         What turns readings into units of activation.
+    clipped : bool
+        Whether the trained network cuts its activations off at the full scale as well.
     """
 
     point: OperatingPoint
     full_scale: float
     correction: Correction
+    clipped: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < self.full_scale < math.inf:
@@ -123,6 +127,7 @@ def operating_points(
     activation_bits: int = 4,
     adc: ADC | None = None,
     point: OperatingPoint | None = None,
+    full_scale: float | None = None,
 ) -> Settings:
     """Return an operating point for each layer from training inputs, without measuring anything.
 
@@ -144,12 +149,17 @@ def operating_points(
     point : OperatingPoint, optional
         Encoding and phases, and the largest read voltage. By default ternary pulses at the read
         voltage of the chip.
+    full_scale : float, optional
+        What the largest code of every layer stands for, in spikes a step, where that was learned
+        with the weights: 1 for clip-floor-shift activations of 2^n - 1 levels, which are those of
+        n bits. By default that of least squared error.
     """
     network = chip.network
     start = point or OperatingPoint(v_read=chip.chip.v_read)
     start = replace(start, adc=adc or start.adc)
     found: list[LayerSettings] = []
-    for n, (layer, arriving) in enumerate(_arriving(network, network.checked_input(x))):
+    arrivals = _arriving(network, network.checked_input(x), lambda n: full_scale)
+    for n, (layer, arriving) in enumerate(arrivals):
         drive = _drive(network, n, arriving)
         is_input = set(network.wiring.sources[layer.name]) == {INPUT}
         signed = bool(np.any(drive < 0))
@@ -159,8 +169,9 @@ def operating_points(
             signed=signed,
             phases=None if point is None else point.phases,
         )
-        full_scale = _full_scale(drive, wanted)
-        found.append(_layer_settings(chip, n, drive, wanted, full_scale))
+        scale = full_scale or _full_scale(drive, wanted)
+        one = _layer_settings(chip, n, drive, wanted, scale)
+        found.append(replace(one, clipped=full_scale is not None))
     return tuple(found)
 
 
@@ -193,7 +204,9 @@ def calibrate(
     """
     network = chip.network
     values = network.checked_input(x)
-    trained = _arriving(network, values)
+    trained = _arriving(
+        network, values, lambda n: settings[n].full_scale if settings[n].clipped else None
+    )
     found: list[LayerSettings] = []
 
     def measure(n: int, layer: Layer, arriving: Array) -> NDArray[np.float32]:
@@ -254,9 +267,7 @@ def infer(
     n_samples, shape = values.shape[0], (values.shape[0], len(products))
     counts = {name: np.zeros(shape, np.int64) for name in _COUNTED}
     output = np.empty((n_samples, network.layers[-1].n_outputs), np.float32)
-    size = max(1, BATCH_VALUES // max(_row_values(layer) for layer in network.layers))
-    for first in range(0, n_samples, size):
-        some = slice(first, min(first + size, n_samples))
+    for some in _batches(network, n_samples):
 
         def run(n: int, layer: Layer, arriving: Array, some: slice = some) -> NDArray[np.float32]:
             """Run one layer on a batch, and count what it takes."""
@@ -275,6 +286,53 @@ def infer(
         if progress is not None:
             progress(some.stop, n_samples)
     return _dataset(chip, settings, products, output, counts)
+
+
+def activations(
+    chip: ProgrammedChip,
+    x: ArrayLike,
+    settings: Settings,
+    layer: str,
+    *,
+    known: Mapping[str, Array] = MappingProxyType({}),
+    errors: Sequence[LineErrors] | None = None,
+    seed: Seed | None = None,
+) -> NDArray[np.float32]:
+    """Return what one layer gives on in inference mode, of shape (sample, output).
+
+    Parameters
+    ----------
+    chip, x, settings, errors, seed
+        As for `infer`.
+    layer : str
+        Name of the layer.
+    known : mapping of str to float32 ndarray of shape (sample, output)
+        What layers before it gave on, where that was measured already; they are not run again.
+    """
+    network = chip.network
+    values = network.checked_input(x).astype(np.float32)
+    names = [one.name for one in network.layers]
+    if layer not in names:
+        raise ValueError(f"activations expects one of {', '.join(names)}, got {layer!r}.")
+    wanted = names.index(layer)
+    products = [_product(chip, n, settings[n], errors, seed) for n in range(wanted + 1)]
+    output = np.empty((values.shape[0], network.layers[wanted].n_outputs), np.float32)
+    for some in _batches(network, values.shape[0]):
+
+        def compute(n: int, own: Layer, arriving: Array, some: slice = some) -> Array:
+            """Run a layer up to the wanted one, unless it is known; those after do not matter."""
+            if n > wanted:
+                return np.zeros((arriving.shape[0], own.n_outputs), np.float32)
+            if own.name in known:
+                return known[own.name][some]
+            codes = _codes(chip.layers[n], settings[n], _drive(network, n, arriving))
+            z = _by_neuron(own, products[n](codes, first_sample=some.start * own.n_positions))
+            if n == wanted:
+                output[some] = own.activation(z)  # type: ignore[arg-type]
+            return z
+
+        _walk(network, values[some], compute)
+    return output
 
 
 def predictions(run: xr.Dataset) -> NDArray[np.generic]:
@@ -404,13 +462,19 @@ def _walk(
 
 
 def _arriving(
-    network: SpikingNetwork, x: NDArray[np.float64]
+    network: SpikingNetwork, x: NDArray[np.float64], top: Callable[[int], float | None]
 ) -> Iterator[tuple[Layer, NDArray[np.float32]]]:
-    """Yield each layer with the activations that reach it in the trained network."""
+    """Yield each layer with the activations that reach it in the trained network.
+
+    Those of layer n are cut off at ``top(n)`` spikes a step, where that is a number.
+    """
     found: list[tuple[Layer, NDArray[np.float32]]] = []
 
     def compute(n: int, layer: Layer, arriving: Array) -> NDArray[np.float32]:
         """Keep what arrives, and go on."""
+        most = top(n)
+        if most is not None:
+            arriving = np.minimum(arriving, (most * network.worth(n)).astype(np.float32))
         found.append((layer, arriving))
         return layer.forward(arriving).astype(np.float32)  # type: ignore[arg-type]
 
@@ -457,6 +521,12 @@ def _by_neuron(layer: Layer, z: NDArray[np.float32]) -> NDArray[np.float32]:
         .swapaxes(1, 2)
         .reshape(-1, layer.n_outputs)
     )
+
+
+def _batches(network: SpikingNetwork, n_samples: int) -> list[slice]:
+    """Return samples that are run together, as many as `BATCH_VALUES` allows."""
+    size = max(1, BATCH_VALUES // max(_row_values(layer) for layer in network.layers))
+    return [slice(n, min(n + size, n_samples)) for n in range(0, n_samples, size)]
 
 
 def _row_values(layer: Layer) -> int:

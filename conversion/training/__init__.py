@@ -19,6 +19,11 @@ from spikeram.conversion.training.fit import (
     accuracy as accuracy,
     fit as fit,
 )
+from spikeram.conversion.training.in_the_loop import (
+    InferenceMode as InferenceMode,
+    SpikingMode as SpikingMode,
+    fine_tune as fine_tune,
+)
 from spikeram.conversion.training.noise import (
     DeviceNoise as DeviceNoise,
     WeightNoise as WeightNoise,

@@ -99,6 +99,8 @@ def fit(
     loss: Loss | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     compiled: bool = False,
+    frozen: Sequence[nn.Module] = (),
+    before_batch: Callable[[torch.Tensor], None] | None = None,
     after_stage: Callable[[int], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> nn.Module:
@@ -128,6 +130,10 @@ def fit(
     compiled : bool
         Whether ``torch.compile`` makes it faster first, which needs a C++ compiler; results then
         differ by rounding.
+    frozen : sequence of torch.nn.Module
+        Stay in evaluation: their running statistics do not move.
+    before_batch : callable, optional
+        Called with the numbers of the samples of each batch.
     after_stage : callable, optional
         Called with the number of each stage that ended.
     progress : callable, optional
@@ -181,7 +187,11 @@ def fit(
                 int(key(seed, Purpose.TRAINING, number, epoch)) % 2**63
             )
             model.train()
+            for module in frozen:
+                module.eval()
             for batch in _batches(len(x), recipe.batch, generator):
+                if before_batch is not None:
+                    before_batch(batch)
                 some = x[batch] if augment is None else augment(x[batch], generator)
                 if some.dim() == 4:
                     some = some.to(memory_format=torch.channels_last)
