@@ -1,14 +1,14 @@
 """Train the CIFAR-10 ResNet-20 of the benchmarks, with ReLU or for few time steps.
 
-The network of He et al. (CVPR 2016) with parameter-free shortcuts. Needs
-$SPIKERAM_DATA/cifar10; only 20,000 of the 50,000 training images are asked for, so accuracies
-lie below published ones. Stopped at any time, it resumes after the last finished epoch.
+The network of He et al. (CVPR 2016) with parameter-free shortcuts. CIFAR-10 comes
+from $SPIKERAM_DATA/cifar10, or is fetched (docs/data.md); only 20,000 of the 50,000 training images
+are used, so accuracies lie below published ones. Stopped at any time, it resumes after the last
+finished epoch.
 
     python benchmarks/cifar10_training.py --epochs 40 --output resnet20.pt
     python benchmarks/cifar10_training.py --levels 8 --start resnet20.pt --output resnet20_l8.pt
 """
 
-import os
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from rich.progress import track
 from torch import nn
 
 from spikeram.conversion.training import ClipFloorShift, WeightNoise
+from spikeram.datasets import cifar10
 
 MEAN = np.array([0.4914, 0.4822, 0.4465])
 """Mean of the training images, red, green and blue, in [0, 1]."""
@@ -78,19 +79,11 @@ def resnet20(levels: int = 0) -> ResNet20:
 
 def images(part: str) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Return normalised images (sample, channel, y, x) and labels of "train20k" or "test"."""
-    folder = Path(os.environ.get("SPIKERAM_DATA", "")) / "cifar10"
-    if not folder.is_dir():
-        raise click.ClickException("Set SPIKERAM_DATA to a folder that holds cifar10/.")
-    with np.load(folder / f"cifar10_{part}.npz") as file:
-        labels = file["labels"].astype(np.int64)
-        if "images" in file:
-            pixels = file["images"].transpose(0, 3, 1, 2)
-        else:
-            planes = np.cumsum(file["delta"], axis=2, dtype=np.uint8)
-            green = planes[:, 0]
-            pixels = np.stack([planes[:, 1] + green, green, planes[:, 2] + green], axis=1)
+    found = cifar10("test" if part == "test" else "train")
+    # From the bytes, in double precision: figures are measured on these values.
+    pixels = np.rint(255 * found.x[:20_000]).astype(np.float64)
     x = (pixels / 255.0 - MEAN[:, np.newaxis, np.newaxis]) / SIGMA
-    return x.astype(np.float32), labels
+    return x.astype(np.float32), found.y[:20_000]
 
 
 def augmented(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

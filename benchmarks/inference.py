@@ -23,6 +23,7 @@ from spikeram import demo
 from spikeram.adc import ADC
 from spikeram.chip import Chip, ProgrammedChip
 from spikeram.conversion import convert, read
+from spikeram.errors import DataError
 from spikeram.inference import (
     Settings,
     calibrate,
@@ -106,7 +107,7 @@ def cases(
         from mnist_training import images, labels, trained
 
         x, y = images("t10k")[:samples], labels("t10k")[:samples].astype(np.int64)
-    except (click.ClickException, ImportError) as error:
+    except (DataError, ImportError) as error:
         Console().print(f"MNIST is left out: {error}")
         return found
     model = read(trained("cnn", epochs=3), input_shape=(1, 28, 28))

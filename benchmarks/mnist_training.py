@@ -1,45 +1,39 @@
 """The MNIST networks of the benchmarks: trained once, and kept in a cache folder.
 
 Perceptrons 784-256-128-10 and, with one wide layer, 784-512-10, and a convolutional network
-16-32-128, with ReLU, with clip-floor-shift activations, or with weight noise. Needs the four MNIST
-files in $SPIKERAM_DATA/mnist.
+16-32-128, with ReLU, with clip-floor-shift activations, or with weight noise. MNIST comes from
+$SPIKERAM_DATA/mnist, or is fetched (docs/data.md).
 
     python benchmarks/mnist_training.py cnn --levels 4 --noise 0.1
 """
 
-import gzip
-import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
+from spikeram.datasets import mnist
+
 CACHE = Path("benchmark-cache")
 """Where weights are kept, in the folder that the benchmark is run from."""
 
 
-def folder() -> Path:
-    """Return the folder of the data set, or say what is missing."""
-    found = Path(os.environ.get("SPIKERAM_DATA", "")) / "mnist"
-    if not (found / "train-images-idx3-ubyte.gz").exists():
-        raise click.ClickException("Set SPIKERAM_DATA to a folder that holds mnist/.")
-    return found
+PARTS: dict[str, Literal["train", "test"]] = {"train": "train", "t10k": "test"}
+"""Parts of the set, by the names of their files."""
 
 
 def images(part: str) -> NDArray[np.float64]:
     """Return the images of "train" or "t10k", in [0, 1], of shape (sample, 1, 28, 28)."""
-    with gzip.open(folder() / f"{part}-images-idx3-ubyte.gz") as file:
-        pixels = np.frombuffer(file.read(), np.uint8, offset=16)
-    return pixels.reshape(-1, 1, 28, 28) / 255.0
+    # From the bytes, in double precision: figures are measured on these values.
+    return np.rint(255 * mnist(PARTS[part]).x).astype(np.float64) / 255
 
 
 def labels(part: str) -> NDArray[np.uint8]:
     """Return the labels of "train" or "t10k"."""
-    with gzip.open(folder() / f"{part}-labels-idx1-ubyte.gz") as file:
-        return np.frombuffer(file.read(), np.uint8, offset=8)
+    return mnist(PARTS[part]).y.astype(np.uint8)
 
 
 def untrained(kind: str, levels: int = 0) -> Any:

@@ -5,8 +5,8 @@ published; the checksums of published files are verified wherever they lie.
 """
 
 from spikeram.datasets.cifar import cifar10
+from spikeram.datasets.idx import fashion_mnist, mnist
 from spikeram.datasets.labelled import EventSet, LabelledSet
-from spikeram.datasets.mnist import fashion_mnist, mnist
 from spikeram.datasets.mnist_events import n_mnist
 from spikeram.datasets.speech import speech_commands
 from spikeram.datasets.speech_features import log_mel, mfcc
