@@ -150,6 +150,14 @@ class Store:
         return self._group[name]
 
 
+def is_store(path: str | os.PathLike[str]) -> bool:
+    """Return whether there is the store of a sweep under a name, and not something else."""
+    try:
+        return "spikeram_sweep" in zarr.open_group(path, mode="r").attrs
+    except (OSError, KeyError, ValueError, TypeError):
+        return False
+
+
 def open_store(path: str | os.PathLike[str]) -> zarr.Group:
     """Return the group of a store, to read.
 
