@@ -2,9 +2,10 @@
 
 The demo's network on as many copies of its 360 test digits as make a unit of about a second, every
 unit a chip of its own. In one run: units bare, one after the other; a serial sweep; the start of
-worker processes, up to their first unit; a sweep in them. Overhead compares processor time with
-that of the bare units, so other load on the machine hardly moves it. Efficiency is the processor
-time of the bare units, divided by the seconds that the workers had: measure it on a quiet machine.
+worker processes, up to their first unit; a sweep in them; and a sweep whose units cost nothing,
+written after each of them, which is what the machinery itself takes at most. Overhead is processor
+time, as a share of the bare units'. Efficiency is the processor time of the bare units, divided by
+the seconds that the workers had: measure it on a quiet machine.
 
     OMP_NUM_THREADS=1 python benchmarks/sweep.py --units 60 --workers 2
 """
@@ -12,10 +13,11 @@ time of the bare units, divided by the seconds that the workers had: measure it 
 import os
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import click
 import joblib
@@ -26,7 +28,7 @@ from rich.table import Table
 
 from spikeram import demo, sweep
 from spikeram.conversion import convert
-from spikeram.sweep import executors
+from spikeram.sweep import executors, run
 from spikeram.sweep.units import forget_programmed, run_unit
 
 STEPS = 32
@@ -104,6 +106,17 @@ def in_processes(experiment: sweep.Experiment, store: Path, workers: int) -> tup
     return Cost(cpu=start, wall=middle - begin), Cost(cpu=whole - start, wall=end - middle)
 
 
+def machinery(experiment: sweep.Experiment, store: Path) -> Cost:
+    """Return what a sweep costs without its units, each written as it comes in."""
+    result = run_unit(experiment, 0)
+
+    def free(_: sweep.Experiment, numbers: Sequence[int]) -> Iterator[executors.Outcome]:
+        yield from ((number, result, "") for number in numbers)
+
+    with patch.object(run, "FLUSH_SECONDS", 0.0):
+        return cost(lambda: sweep.sweep(experiment, store, executor=free))
+
+
 @click.command()
 @click.option("--units", type=click.IntRange(min=2), default=60, show_default=True)
 @click.option("--seconds", type=click.FloatRange(min=0.05), default=1.0, show_default=True)
@@ -117,9 +130,10 @@ def main(units: int, seconds: float, workers: int) -> None:
         found["sweep, serial"] = cost(
             lambda: sweep.sweep(experiment, folder / "serial.zarr", executor=executors.serial)
         )
+        alone = machinery(experiment, folder / "free.zarr")
         start, shared = in_processes(experiment, folder / "processes.zarr", workers)
     found[f"sweep, {workers} processes"] = shared
-    alone = found["bare units"]
+    bare_cost = found["bare units"]
     table = Table("", "CPU [s]", "of a unit [s]", "overhead", "time [s]", "efficiency")
     for name, one in found.items():
         n = workers if one is shared else 1
@@ -127,10 +141,14 @@ def main(units: int, seconds: float, workers: int) -> None:
             name,
             f"{one.cpu:.1f}",
             f"{one.cpu / units:.2f}",
-            f"{one.cpu / alone.cpu - 1:+.1%}",
+            f"{one.cpu / bare_cost.cpu - 1:+.1%}",
             f"{one.wall:.1f}",
-            f"{alone.cpu / (n * one.wall):.1%}",
+            f"{bare_cost.cpu / (n * one.wall):.1%}",
         )
+    table.add_row(
+        "machinery alone", f"{alone.cpu:.1f}", f"{alone.cpu / units:.3f}",
+        f"{alone.cpu / bare_cost.cpu:.1%}", f"{alone.wall:.1f}", "",
+    )  # fmt: skip
     table.add_row("start of the processes", f"{start.cpu:.1f}", "", "", f"{start.wall:.1f}", "")
     Console(width=100).print(table)
 
