@@ -2,10 +2,11 @@
 
 The demo's network on as many copies of its 360 test digits as make a unit of about a second, every
 unit a chip of its own. In one run: units bare, one after the other; a serial sweep; the start of
-worker processes, up to their first unit; a sweep in them; and a sweep whose units cost nothing,
-written after each of them, which is what the machinery itself takes at most. Overhead is processor
-time, as a share of the bare units'. Efficiency is the processor time of the bare units, divided by
-the seconds that the workers had: measure it on a quiet machine.
+worker processes, up to their first unit; a sweep in them; and sweeps whose units cost nothing,
+written after each unit and at the end only: what the machinery takes lies between them, as a sweep
+writes every few seconds. Overhead is processor time, as a share of the bare units'. Efficiency is
+the processor time of the bare units, divided by the seconds that the workers had: measure it on a
+quiet machine.
 
     OMP_NUM_THREADS=1 python benchmarks/sweep.py --units 60 --workers 2
 """
@@ -106,14 +107,14 @@ def in_processes(experiment: sweep.Experiment, store: Path, workers: int) -> tup
     return Cost(cpu=start, wall=middle - begin), Cost(cpu=whole - start, wall=end - middle)
 
 
-def machinery(experiment: sweep.Experiment, store: Path) -> Cost:
-    """Return what a sweep costs without its units, each written as it comes in."""
+def machinery(experiment: sweep.Experiment, store: Path, flush_seconds: float) -> Cost:
+    """Return what a sweep costs without its units, written at such intervals."""
     result = run_unit(experiment, 0)
 
     def free(_: sweep.Experiment, numbers: Sequence[int]) -> Iterator[executors.Outcome]:
         yield from ((number, result, "") for number in numbers)
 
-    with patch.object(run, "FLUSH_SECONDS", 0.0):
+    with patch.object(run, "FLUSH_SECONDS", flush_seconds):
         return cost(lambda: sweep.sweep(experiment, store, executor=free))
 
 
@@ -130,7 +131,10 @@ def main(units: int, seconds: float, workers: int) -> None:
         found["sweep, serial"] = cost(
             lambda: sweep.sweep(experiment, folder / "serial.zarr", executor=executors.serial)
         )
-        alone = machinery(experiment, folder / "free.zarr")
+        alone = {
+            "machinery, written after each unit": machinery(experiment, folder / "each.zarr", 0.0),
+            "machinery, written at the end": machinery(experiment, folder / "end.zarr", np.inf),
+        }
         start, shared = in_processes(experiment, folder / "processes.zarr", workers)
     found[f"sweep, {workers} processes"] = shared
     bare_cost = found["bare units"]
@@ -145,10 +149,11 @@ def main(units: int, seconds: float, workers: int) -> None:
             f"{one.wall:.1f}",
             f"{bare_cost.cpu / (n * one.wall):.1%}",
         )
-    table.add_row(
-        "machinery alone", f"{alone.cpu:.1f}", f"{alone.cpu / units:.3f}",
-        f"{alone.cpu / bare_cost.cpu:.1%}", f"{alone.wall:.1f}", "",
-    )  # fmt: skip
+    for name, one in alone.items():
+        share = one.cpu / bare_cost.cpu
+        table.add_row(
+            name, f"{one.cpu:.2f}", f"{one.cpu / units:.3f}", f"{share:.1%}", f"{one.wall:.1f}", ""
+        )
     table.add_row("start of the processes", f"{start.cpu:.1f}", "", "", f"{start.wall:.1f}", "")
     Console(width=100).print(table)
 
