@@ -18,6 +18,7 @@ from typing import Any
 
 import click
 import numpy as np
+import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from rich.console import Console
@@ -30,7 +31,7 @@ from spikeram.conversion import convert, recalibrate
 from spikeram.conversion.training import accuracy
 from spikeram.inference import calibrate, infer, line_errors, operating_points, predictions
 from spikeram.models import chips
-from spikeram.models.networks.network import Network, Variant, load, tensors
+from spikeram.models.networks.network import Network, Variant, load
 from spikeram.network import SpikingNetwork
 from spikeram.product import LineErrors
 from spikeram.programming import program
@@ -131,9 +132,7 @@ def with_spikes(spiking: SpikingNetwork, data: Data, index: int | None) -> list[
 def in_software(network: Network, data: Data) -> dict[str, dict[str, float]]:
     """Return the accuracy in % by noise on the weights, of both kinds of training."""
     found: dict[str, dict[str, float]] = {}
-    from spikeram.datasets import LabelledSet
-
-    x, y = tensors(LabelledSet(name="", x=data.x, y=data.y, classes=()))
+    x, y = torch.tensor(data.x), torch.tensor(data.y)
     for variant in ("plain", "noise"):
         model = load(network, variant)
         found[variant] = {

@@ -2,7 +2,33 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Collection, Mapping
 from typing import Any
+
+_MOST_DIFFERENCES = 4
+
+
+def meant(name: str, known: Collection[str]) -> str:
+    """Return the sentence that suggests the known name nearest to another, or nothing."""
+    close = difflib.get_close_matches(name, known, 1)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
+    """Return in words where two nested mappings differ, the first few places by name."""
+    return "; ".join(_differences(there, here, "")[:_MOST_DIFFERENCES])
+
+
+def _differences(there: Mapping[str, Any], here: Mapping[str, Any], prefix: str) -> list[str]:
+    found = []
+    for name in sorted({*there, *here}):
+        a, b = there.get(name), here.get(name)
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            found += _differences(a, b, f"{prefix}{name}.")
+        elif a != b:
+            found.append(f"{prefix}{name} is {a!r} there, not {b!r}")
+    return found
 
 
 class UnitError(ValueError):

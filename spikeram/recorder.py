@@ -21,7 +21,7 @@ import zarr
 from numpy.typing import NDArray
 
 from spikeram import recording
-from spikeram.errors import RecordingError
+from spikeram.errors import RecordingError, differences
 from spikeram.files import check_output
 
 EVENTS_AT_A_TIME = 2**22
@@ -164,7 +164,8 @@ class Recorder:
         if made_from != self._provenance:
             raise RecordingError(
                 f"{self.path} holds a part of another run: "
-                f"{_differences(made_from, self._provenance)}. Choose another name, or delete it."
+                f"{differences(json.loads(made_from), json.loads(self._provenance))}. "
+                "Choose another name, or delete it."
             )
         if attributes["n_trials_requested"] != self._n_trials:
             raise RecordingError(
@@ -274,9 +275,3 @@ def _encoded(part: xr.Dataset, stored: Any) -> NDArray[np.generic]:
         )
     steps: NDArray[np.float64] = np.rint(t / part.attrs["dt"])
     return steps
-
-
-def _differences(one: str, other: str) -> str:
-    a, b = json.loads(one), json.loads(other)
-    names = [name for name in sorted({*a, *b}) if a.get(name) != b.get(name)]
-    return ", ".join(f"{name} is {a.get(name)!r}, not {b.get(name)!r}" for name in names[:3])

@@ -6,10 +6,11 @@ The library looks names up here; a lab adds its own through the entry points
 
 from __future__ import annotations
 
-import difflib
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any
+
+from spikeram.errors import meant
 
 _OWN = {
     "devices": {
@@ -49,6 +50,6 @@ def lookup(kind: str, name: str) -> Any:
         if entry.name == name:
             return entry.load()
     known = names(kind)
-    close = difflib.get_close_matches(name, known, 1)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
-    raise ValueError(f"No {kind[:-1]} is called {name!r}: there are {', '.join(known)}.{hint}")
+    raise ValueError(
+        f"No {kind[:-1]} is called {name!r}: there are {', '.join(known)}.{meant(name, known)}"
+    )

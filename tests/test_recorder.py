@@ -81,7 +81,7 @@ def test_a_store_of_another_run_is_refused_and_left_as_it_is(tmp_path):
     path = tmp_path / "run.zarr"
     with pytest.raises(SimulationInterrupted):
         run(path, progress=interrupted_after(1))
-    with pytest.raises(RecordingError, match="another run: encoding is 'current', not 'rate'"):
+    with pytest.raises(RecordingError, match="encoding is 'current' there, not 'rate'"):
         run(path, encoding="rate")
     with pytest.raises(RecordingError, match="another run: inputs is"):
         sr.simulate(branching(), X[::-1], steps=STEPS, to=path)

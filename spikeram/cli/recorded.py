@@ -58,12 +58,21 @@ def stats(run: Path, confidence: float | None, margin: float | None, min_steps: 
 @click.argument("run", type=FILE)
 @click.option("--output", type=FILE, default=Path("report.html"), show_default=True)
 def report(run: Path, output: Path) -> None:
-    """Write a self-contained HTML report of a recorded RUN."""
+    """Write a self-contained HTML report of a recorded RUN, or of the store of a sweep."""
     from spikeram.files import check_output
+
+    check_output(output)
+    if run.suffix == ".zarr":
+        from spikeram import sweep
+
+        if sweep.is_store(run):
+            with status("Drawing"):
+                sweep.write_report(run, output)
+            say(f"Wrote {output}.")
+            return
     from spikeram.recording import load
     from spikeram.report import write_report
 
-    check_output(output)
     ds = load(run)
     with status("Drawing"):
         write_report(ds, output)

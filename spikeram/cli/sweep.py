@@ -73,6 +73,7 @@ def sweep(
     for number, traceback in list(failed.items())[:3]:
         say(f"Unit {number} failed: {traceback.strip().splitlines()[-1]}")
     say(f"Wrote {store}: {ds.attrs['units_done']:,} of {ds.attrs['units']:,} units.")
+    say(f"Look at it with: spikeram report {store}")
     if failed:
         raise SystemExit(1)
 
@@ -89,11 +90,11 @@ def _executor(name: str, workers: int | None, scheduler: str | None) -> Any:
 
 def _summarised(ds: Any) -> None:
     """Print mean and spread of the accuracy over chips at the last step."""
-    from spikeram.sweep import over_chips
+    from spikeram.sweep import finished, over_chips
 
     if "accuracy" not in ds:
         return
-    last = ds["accuracy"].isel(step=-1, drop=True)
+    last = finished(ds).isel(step=-1, drop=True)
     table = over_chips(last)
     if not table["mean"].dims:
         say(

@@ -1,4 +1,4 @@
-"""Pictures of runs, chips and conversions.
+"""Pictures of runs, chips, conversions and sweeps.
 
 Each function draws on the axes that it is given, or on ones of a figure of its own, and returns
 them; ``plot.figure_of(axes).savefig(...)`` writes what was drawn, a notebook shows it.
@@ -26,4 +26,11 @@ from spikeram.plot.runs import (
     membrane as membrane,
     raster as raster,
     rates as rates,
+)
+from spikeram.plot.sweeps import (
+    over_axis as over_axis,
+    over_steps as over_steps,
+    sensitivity as sensitivity,
+    spread as spread,
+    yields as yields,
 )

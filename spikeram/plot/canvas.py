@@ -5,7 +5,10 @@ Figures are made without pyplot, so that no window opens and no global state cha
 
 from __future__ import annotations
 
+import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 MICRO = 1e-6
@@ -35,3 +38,10 @@ def figure_of(ax: Axes) -> Figure:
 def cycle(n: int) -> list[str]:
     """Return colours for n things, in an order that tells neighbours apart."""
     return [_COLOURS[i % len(_COLOURS)] for i in range(n)]
+
+
+def shades(n: int) -> list[str]:
+    """Return colours for n values of one quantity, from dark to light in their order."""
+    if n == 1:
+        return cycle(1)
+    return [to_hex(colour) for colour in colormaps["viridis"](np.linspace(0.05, 0.85, n))]

@@ -34,6 +34,8 @@ class Curve:
         Range over chips.
     dashed : bool
         Whether the line is dashed.
+    colour : str or None
+        Its colour; by default one that tells it from its neighbours.
     """
 
     steps: ArrayLike
@@ -41,6 +43,7 @@ class Curve:
     low: ArrayLike | None = None
     high: ArrayLike | None = None
     dashed: bool = False
+    colour: str | None = None
 
 
 def accuracy(
@@ -61,7 +64,7 @@ def accuracy(
     if reference is not None:
         axes.axhline(100 * reference, color="0.3", linewidth=1, linestyle=":", label="trained ANN")
     for colour, (label, curve) in zip(cycle(len(curves)), curves.items()):
-        steps = np.asarray(curve.steps)
+        steps, colour = np.asarray(curve.steps), curve.colour or colour
         axes.plot(
             steps,
             100 * np.asarray(curve.mean),

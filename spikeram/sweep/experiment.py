@@ -6,7 +6,6 @@ the one that was meant. Its resolved form, versions and the digests of its files
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import tomllib
@@ -21,7 +20,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from spikeram.chip import Chip
-from spikeram.errors import ExperimentError
+from spikeram.errors import ExperimentError, meant
 from spikeram.files import load_samples
 from spikeram.recording import versions
 
@@ -249,12 +248,7 @@ def _rooted(content: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 def _check_name(where: str, name: str, known: tuple[str, ...]) -> None:
     if name not in known:
-        raise ValueError(f"{name!r} is none of {', '.join(known)}{_meant(name, known)}")
-
-
-def _meant(name: str, known: tuple[str, ...] | list[str]) -> str:
-    close = difflib.get_close_matches(name, known, 1)
-    return f"; did you mean {close[0]!r}?" if close else ""
+        raise ValueError(f"{name!r} is none of {', '.join(known)}.{meant(name, known)}")
 
 
 def _told(error: ValidationError) -> str:
@@ -264,12 +258,13 @@ def _told(error: ValidationError) -> str:
         if problem["type"] == "extra_forbidden":
             model = Data if len(problem["loc"]) > 1 else Experiment
             known = list(model.model_fields)
-            lines.append(f"{place}: there is no such key{_meant(str(problem['loc'][-1]), known)}")
+            lines.append(f"{place}: there is no such key.{meant(str(problem['loc'][-1]), known)}")
         elif problem["type"] == "missing":
-            lines.append(f"{place}: it is missing")
+            lines.append(f"{place}: it is missing.")
         else:
-            lines.append(f"{place}: {problem['msg'].removeprefix('Value error, ')}")
-    return "The experiment is not as it must be: " + "; ".join(lines)
+            told = problem["msg"].removeprefix("Value error, ")
+            lines.append(f"{place}: {told if told.endswith(('.', '?')) else told + '.'}")
+    return f"The experiment is not as it must be: {' '.join(lines)}"
 
 
 def _digest(name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,6 +12,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from spikeram.chip import Chip
 from spikeram.energy import COMPONENTS
 from spikeram.seeds import Purpose, Seed, generator
 from spikeram.sweep.experiment import Experiment
@@ -22,6 +24,8 @@ _DIMS: dict[str, tuple[str, ...]] = {
     "spikes": ("layer",),
     "energy": ("component",),
 }
+
+_UNITS = {"Siemens": "S", "Volt": "V", "Kelvin": "K"}
 
 
 def results(path: str | os.PathLike[str]) -> xr.Dataset:
@@ -35,8 +39,9 @@ def results(path: str | os.PathLike[str]) -> xr.Dataset:
     Returns
     -------
     xarray.Dataset of dims (chip, axes..., step, layer, component)
-        `accuracy`; `spikes` and `energy` [J] of one sample; `n`, samples that are done. NaN where
-        none is. In the attributes the experiment, versions, digests, and how many units failed.
+        `accuracy` after each of 1 to T steps of the one run; `spikes` and `energy` [J] of one
+        sample over all T; `n`, samples that are done, and `done`, their share. NaN where there are
+        none. In the attributes the experiment, versions, digests, and how many units failed.
     """
     group = open_store(path)
     told = json.loads(str(group.attrs["resolved"]))
@@ -44,15 +49,20 @@ def results(path: str | os.PathLike[str]) -> xr.Dataset:
     state = np.asarray(cast(Any, group["state"])[:])
     axes = ("chip", *experiment.axes, "chunk")
     coords: dict[str, Any] = {"chip": np.arange(experiment.chips)}
-    coords |= {name: _labels(name, values) for name, values in experiment.axes.items()}
+    coords |= {
+        name: (name, _labels(name, values), _unit(name)) for name, values in experiment.axes.items()
+    }
+    shape = _shape(experiment, told)
     sums = {}
     for name, inner in _DIMS.items():
         if name not in group:
             continue
         values = np.asarray(cast(Any, group[name])[:])
-        whole = values.reshape(*_shape(experiment, told), *values.shape[1:])
+        whole = values.reshape(*shape, *values.shape[1:])
         sums[name] = xr.DataArray(whole, dims=(*axes, *inner)).sum("chunk")
     found = xr.Dataset(coords=coords)
+    done = xr.DataArray((state == DONE).reshape(shape), dims=axes).mean("chunk")
+    found["done"] = done.assign_attrs(units="1", long_name="share of the samples that are done")
     n = sums.get("n")
     if n is not None:
         some = n.where(n > 0)
@@ -85,6 +95,24 @@ def failures(path: str | os.PathLike[str]) -> dict[int, str]:
     return {int(number): traceback for number, traceback in json.loads(text).items()}
 
 
+def place_of(ds: xr.Dataset, number: int) -> dict[str, Any]:
+    """Return where a unit lies in the results of a sweep: its chip, axes and chunk of samples."""
+    told = json.loads(ds.attrs["resolved"])
+    place = np.unravel_index(number, _shape(Experiment.model_construct(**told["experiment"]), told))
+    names = ("chip", *told["experiment"]["axes"])
+    found = {name: ds[name].values[int(n)] for name, n in zip(names, place)}
+    return {**found, "chunk": int(place[-1])}
+
+
+def finished(ds: xr.Dataset, name: str = "accuracy") -> xr.DataArray:
+    """Return a variable of a sweep where all samples of a chip are done, NaN elsewhere.
+
+    A chip that has run some of its samples would add their luck to its own.
+    """
+    values: xr.DataArray = ds[name].where(ds["done"] == 1)
+    return values
+
+
 def over_chips(
     values: xr.DataArray, *, confidence: float = 0.95, resamples: int = 1000, seed: Seed = 0
 ) -> xr.Dataset:
@@ -93,7 +121,7 @@ def over_chips(
     Parameters
     ----------
     values : xarray.DataArray with dim chip
-        Such as `accuracy` of a sweep.
+        Such as `accuracy` of a sweep; NaN is left out.
     confidence : float
         Share of resampled means between `low` and `high`.
     resamples : int
@@ -104,27 +132,50 @@ def over_chips(
     Returns
     -------
     xarray.Dataset
-        `mean`, `std`, `min`, `low` and `high`; `n` is the number of chips.
+        `mean`, `std`, `min`, `low` and `high`, NaN where no chip has a value; the coordinate `n`
+        is the number of chips that have one.
     """
     if not 0 < confidence < 1:
         raise ValueError(f"over_chips expects a confidence between 0 and 1, got {confidence}.")
-    chips = values.sizes["chip"]
-    rng = generator(seed, Purpose.SHUFFLE, 1)
-    drawn = np.stack([np.bincount(rng.integers(chips, size=chips), minlength=chips)
-                      for _ in range(resamples)]) / chips  # fmt: skip
-    weights = xr.DataArray(drawn, dims=("resample", "chip"))
-    means = xr.dot(weights, values, dim="chip")
     tail = (1 - confidence) / 2
-    ends = means.quantile([tail, 1 - tail], dim="resample")
+    rest = [dim for dim in values.dims if dim != "chip"]
+    rows = values.transpose("chip", *rest)
+    means = _resampled_means(rows.values.reshape(rows.sizes["chip"], -1), resamples, seed)
+    # Where no chip has a value, no quantile has either, and numpy would warn of it.
+    some = np.isfinite(means).any(axis=0)
+    ends = np.full((2, means.shape[1]), np.nan)
+    ends[:, some] = np.nanquantile(means[:, some], [tail, 1 - tail], axis=0)
+    n = values.notnull().sum("chip")
+    like = rows.isel(chip=0, drop=True)
+    centre = values.mean("chip")
+    squares = ((values - centre) ** 2).sum("chip")
     return xr.Dataset(
         {
-            "mean": values.mean("chip"),
-            "std": values.std("chip", ddof=1) if chips > 1 else values.mean("chip") * np.nan,
+            "mean": centre,
+            "std": np.sqrt(squares / (n - 1).where(n > 1)),
             "min": values.min("chip"),
-            "low": ends.isel(quantile=0, drop=True),
-            "high": ends.isel(quantile=1, drop=True),
+            "low": like.copy(data=ends[0].reshape(like.shape)),
+            "high": like.copy(data=ends[1].reshape(like.shape)),
         }
-    ).assign_coords(n=chips)
+    ).assign_coords(n=n)
+
+
+def _resampled_means(
+    values: NDArray[np.float64], resamples: int, seed: Seed
+) -> NDArray[np.float64]:
+    """Return the means over chips drawn with replacement, of shape (resample, point)."""
+    chips = len(values)
+    rng = generator(seed, Purpose.SHUFFLE, 1)
+    there = np.isfinite(values)
+    known, count = np.where(there, values, 0.0), there.astype(np.float64)
+    means = np.empty((resamples, values.shape[1]))
+    for n in range(resamples):
+        drawn = np.bincount(rng.integers(chips, size=chips), minlength=chips).astype(np.float64)
+        weight = drawn @ count
+        means[n] = np.divide(
+            drawn @ known, weight, out=np.full_like(weight, np.nan), where=weight > 0
+        )
+    return means
 
 
 def yield_curve(values: xr.DataArray, levels: NDArray[np.float64] | list[float]) -> xr.DataArray:
@@ -139,10 +190,14 @@ def sensitivity(values: xr.DataArray) -> xr.DataArray:
 
     The variance of the means over all other axes, divided by the whole variance: the first-order
     effect of Sobol (Math. Comput. Simul. 55, 271, 2001) on a full grid. What is left is
-    interaction.
+    interaction. Axes of one value are left out, and so are chips that are not done everywhere, as a
+    grid with holes mixes its axes.
     """
-    whole = float(values.var())
-    names = [str(dim) for dim in values.dims]
+    if "chip" in values.dims:
+        others = [dim for dim in values.dims if dim != "chip"]
+        values = values.isel(chip=np.flatnonzero(values.notnull().all(others)))
+    whole = float(values.var()) if values.size else 0.0
+    names = [str(dim) for dim in values.dims if values.sizes[dim] > 1]
     shares = [
         float(values.mean([d for d in names if d != name]).var()) / whole if whole > 0 else np.nan
         for name in names
@@ -155,6 +210,13 @@ def sensitivity(values: xr.DataArray) -> xr.DataArray:
         name="sensitivity",
         attrs={"units": "1", "long_name": "share of the variance"},
     )
+
+
+def _unit(name: str) -> dict[str, str]:
+    """Return the attributes that name the unit of an axis, if it has one."""
+    kinds = {field.name: field.type for field in fields(Chip)}
+    unit = _UNITS.get(str(kinds.get(name)))
+    return {} if unit is None else {"units": unit}
 
 
 def _labels(name: str, values: list[Any]) -> Any:

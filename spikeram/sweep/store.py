@@ -8,18 +8,17 @@ when or where a unit ran: stores of one experiment are the same to the bit.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import zarr
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-from spikeram.errors import ExperimentError
+from spikeram.errors import ExperimentError, differences
 from spikeram.files import check_output, replacing
 from spikeram.sweep.experiment import Experiment
 from spikeram.sweep.units import Result, layer_names
@@ -104,8 +103,7 @@ class Store:
 
     def close(self) -> None:
         """Let another process write."""
-        _lock_name(self.path).unlink(missing_ok=True)
-        os.close(self._lock)
+        self._lock.release()
 
     def __enter__(self) -> Store:
         return self
@@ -152,6 +150,14 @@ class Store:
         return self._group[name]
 
 
+def is_store(path: str | os.PathLike[str]) -> bool:
+    """Return whether there is the store of a sweep under a name, and not something else."""
+    try:
+        return "spikeram_sweep" in zarr.open_group(path, mode="r").attrs
+    except (OSError, KeyError, ValueError, TypeError):
+        return False
+
+
 def open_store(path: str | os.PathLike[str]) -> zarr.Group:
     """Return the group of a store, to read.
 
@@ -171,33 +177,11 @@ def open_store(path: str | os.PathLike[str]) -> zarr.Group:
     return group
 
 
-def differences(one: Mapping[str, Any], other: Mapping[str, Any], prefix: str = "") -> str:
-    """Return the first differences of two nested mappings, in words."""
-    found = []
-    for name in sorted({*one, *other}):
-        a, b = one.get(name), other.get(name)
-        if a == b:
-            continue
-        if isinstance(a, Mapping) and isinstance(b, Mapping):
-            found.append(differences(a, b, f"{prefix}{name}."))
-        else:
-            found.append(f"{prefix}{name} is {a!r} there, not {b!r}")
-    return "; ".join(found[:4])
-
-
-def _lock_name(path: Path) -> Path:
-    return path.with_name(f".{path.name}.lock")
-
-
-def _locked(path: Path) -> int:
-    name = _lock_name(path)
-    handle = os.open(name, os.O_CREAT | os.O_RDWR)
+def _locked(path: Path) -> FileLock:
+    """Return the lock on a store; the system lets go of it with the process, however that ends."""
+    lock = FileLock(path.with_name(f".{path.name}.lock"), thread_local=False)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Who held it may have removed the name meanwhile: a third would lock another file.
-        if not os.path.samestat(os.fstat(handle), os.stat(name)):
-            raise FileNotFoundError(name)
-    except OSError:
-        os.close(handle)
+        lock.acquire(blocking=False)
+    except Timeout:
         raise ExperimentError(f"{path} is being written by another process.") from None
-    return handle
+    return lock
