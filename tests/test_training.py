@@ -96,7 +96,7 @@ def test_relaxing_cells_disturb_weights_as_much_as_programmed_ones_err():
     device = devices.neurram()
     error = ((pairs[0] - pairs[1]) / (device.g_max - device.g_min) - weight)[1:]
     # Stuck cells, of which the spread knows nothing, err by half the window.
-    measured = error[np.abs(error) < 0.4].std()
+    measured = error[np.abs(error) < 0.5].std()
     spread = DeviceNoise(device, "1 day")(torch.tensor(weight.T, dtype=torch.float32))
     assert float(spread[0, 1]) == pytest.approx(measured, rel=0.1)
 

@@ -53,7 +53,7 @@ NETWORK = Network(
     build=build,
     samples=samples,
     recipe=Recipe(
-        stages=(Stage(epochs=12, rate=1e-2), Stage(epochs=12, rate=4e-3, noise=0.15)),
+        stages=(Stage(epochs=12, rate=1e-2), Stage(epochs=20, rate=5e-3, noise=0.2)),
         batch=128,
     ),
     input_bits=BITS,
