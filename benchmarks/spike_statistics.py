@@ -1,6 +1,6 @@
 """Measure the statistics of spikes, beside Elephant where it is installed.
 
-    python benchmarks/statistics.py
+    python benchmarks/spike_statistics.py
 
 Poisson trains of 20 spikes on average. What both compute is compared before it is timed, but for
 the tiling coefficient, whose window Elephant widens with time. Elephant's intervals are timed on
