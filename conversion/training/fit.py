@@ -203,8 +203,13 @@ def fit(
                 done += 1
                 if progress is not None:
                     progress(done, total)
+            last = epoch + 1 == stage.epochs
+            if last:
+                model.eval()
+                # Before the checkpoint says that the stage is done: what this writes is not lost.
+                if after_stage is not None:
+                    after_stage(number)
             if path is not None:
-                last = epoch + 1 == stage.epochs
                 _save(
                     path,
                     {
@@ -216,9 +221,6 @@ def fit(
                         "epoch": 0 if last else epoch + 1,
                     },
                 )
-        model.eval()
-        if after_stage is not None:
-            after_stage(number)
     return model.eval()
 
 

@@ -24,6 +24,12 @@ Variant: TypeAlias = Literal["noise", "plain"]
 
 FOLDER = Path(__file__).parent
 
+NOISE = (0.0, 0.05, 0.1, 0.15)
+"""Noise on weights that accuracies are measured at."""
+
+DRAWS = 3
+"""How often it is drawn."""
+
 _FORMAT = "spikeram-weights"
 _VERSION = 1
 
@@ -168,7 +174,6 @@ def train(
     given = network.samples("train")
     test = network.samples("test")
     x, y = tensors(given)
-    x_test, y_test = tensors(test)
     torch.manual_seed(seed)
     model = network.build()
     last = len(network.recipe.stages) - 1
@@ -177,24 +182,9 @@ def train(
     def after(stage: int) -> None:
         """Write the weights of a stage, with its accuracies."""
         variant: Variant = "noise" if stage == last else "plain"
-        shares = {"0": accuracy(model, x_test, y_test)[0]}
-        for noise in (0.05, 0.1, 0.15):
-            shares[f"{noise:g}"] = float(
-                np.mean(accuracy(model, x_test, y_test, noise=noise, draws=5, seed=seed))
-            )
-        header = WeightsHeader(
-            format=_FORMAT,
-            version=_VERSION,
-            network=network.name,
-            recipe=network.recipe.described(),
-            seed=seed,
-            accuracy=shares,
-            data=f"{len(given.x)} samples to train on, {len(test.x)} to test. {given.note}".strip(),
-            versions={"spikeram": version("spikeram"), "torch": str(torch.__version__)},
-        )
         written[variant] = target / network.file(variant).name
-        write_npz(written[variant], header, _arrays(model.state_dict()))
-        text = ", ".join(f"{100 * share:.2f} % at {noise}" for noise, share in shares.items())
+        header = save(network, model, written[variant], given, test, seed=seed)
+        text = ", ".join(f"{100 * share:.2f} % at {eps}" for eps, share in header.accuracy.items())
         said(f"{written[variant].name}: {text} of noise on weights")
 
     fit(
@@ -210,6 +200,51 @@ def train(
         progress=progress,
     )
     return written
+
+
+def save(
+    network: Network,
+    model: nn.Module,
+    path: Path,
+    given: LabelledSet,
+    test: LabelledSet,
+    *,
+    seed: int,
+) -> WeightsHeader:
+    """Return what is known of weights, written to a file with them.
+
+    Parameters
+    ----------
+    network : Network
+        Which network.
+    model : torch.nn.Module
+        As its recipe left it.
+    path : Path
+        The file.
+    given, test : LabelledSet
+        What it was trained on, and what its accuracy is measured on.
+    seed : int
+        From which it was trained.
+    """
+    x, y = tensors(test)
+    shares = {
+        f"{noise:g}": float(
+            np.mean(accuracy(model, x, y, noise=noise, draws=DRAWS if noise else 1, seed=seed))
+        )
+        for noise in NOISE
+    }
+    header = WeightsHeader(
+        format=_FORMAT,
+        version=_VERSION,
+        network=network.name,
+        recipe=network.recipe.described(),
+        seed=seed,
+        accuracy=shares,
+        data=f"{len(given.x)} samples to train on, {len(test.x)} to test. {given.note}".strip(),
+        versions={"spikeram": version("spikeram"), "torch": str(torch.__version__)},
+    )
+    write_npz(path, header, _arrays(model.state_dict()))
+    return header
 
 
 def _arrays(state: Mapping[str, torch.Tensor]) -> dict[str, NDArray[np.generic]]:

@@ -86,7 +86,7 @@ NETWORK = Network(
     build=ResNet20,
     samples=samples,
     recipe=Recipe(
-        stages=(Stage(epochs=18, rate=0.4), Stage(epochs=12, rate=0.1, noise=0.2)),
+        stages=(Stage(epochs=18, rate=0.4), Stage(epochs=60, rate=0.2, noise=0.2)),
         optimiser="sgd",
         decay=5e-4,
         smoothing=0.05,
