@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 import xarray as xr
@@ -33,13 +33,11 @@ from spikeram.event_driven import (
     leak_rate,
     longest_delay,
 )
-from spikeram.event_stream import EventStream
+from spikeram.event_stream import EventStream, in_ticks
 from spikeram.recording import Activity
 from spikeram.simulation import Decoding, Model, decode, nodes_of
 from spikeram.units import Quantity, Second, as_si
 from spikeram.wiring import INPUT, Wiring
-
-_WHOLE = 1e-9
 
 
 def simulate_events(
@@ -125,15 +123,15 @@ def simulate_events(
     length = stream.duration + wait if duration is None else as_si(duration, "s", "duration")
     if not 0 < length < math.inf:
         raise ValueError(f"duration expects a time > 0, got {length} s.")
-    stop = _ticks(length, stream.tick)
+    stop = in_ticks(length, stream.tick)
     timing = Timing(
         stop=stop,
         per_unit=n_steps / stop,
-        refractory=_ticks(_time(refractory, "refractory"), stream.tick),
+        refractory=in_ticks(_time(refractory, "refractory"), stream.tick),
         leak=_leaks(wiring.layers, leak, model.dt, stream.tick),
         delay=delays,
     )
-    probes = np.arange(1, n_steps + 1) * (stop / n_steps)
+    probes = np.arange(1, n_steps + 1, dtype=np.float64) * (stop / n_steps)
     # Nothing happens at the end any more.
     probes[-1] = np.nextafter(stop, 0)
     run = EventRun(nodes, timing, probes)
@@ -179,13 +177,6 @@ def _time(value: Quantity, name: str) -> Second:
     return found
 
 
-def _ticks(seconds: Second, tick: Second) -> float:
-    """Return a time in ticks, whole where it is so but for rounding: 1 ms is 1000 us."""
-    found = seconds / tick
-    whole = round(found)
-    return float(whole) if abs(found - whole) <= _WHOLE * max(1.0, abs(found)) else found
-
-
 def _named(value: object, what: str, layers: tuple[ChargeLayer, ...]) -> dict[str, object]:
     """Return what was given for each layer, by name."""
     names = [layer.name for layer in layers]
@@ -206,7 +197,7 @@ def _delays(
     found: dict[str, float | NDArray[np.float64]] = {}
     for name, value in _named(delay, "delay", wiring.layers).items():
         if not isinstance(value, np.ndarray) or value.ndim == 0:
-            found[name] = _ticks(_time(value, f"delay of layer {name!r}"), tick)
+            found[name] = in_ticks(_time(value, f"delay of layer {name!r}"), tick)
             continue
         if value.shape != (inputs[name],) or not np.all((value >= 0) & (value < np.inf)):
             raise ValueError(
@@ -214,7 +205,7 @@ def _delays(
                 f"{inputs[name]} inputs, got an array of shape {value.shape}"
                 + (" with others." if value.shape == (inputs[name],) else ".")
             )
-        found[name] = np.array([_ticks(one, tick) for one in value.tolist()])
+        found[name] = np.array([in_ticks(one, tick) for one in value.tolist()])
     return found
 
 
@@ -258,7 +249,9 @@ def _output(
     keeps = layer.reset == "subtract" and layer.name not in timing.leak
     decoding: Decoding = "membrane" if keeps else "counts"
     membrane = np.rint(trace).astype(np.int32)[np.newaxis]
-    return decode(Activity(spikes=(counts,), membrane=membrane), layer, decoding)[0]  # type: ignore[arg-type]
+    # Where a neuron fires often in a step, more spikes than eight bits hold.
+    activity = Activity(spikes=(cast(NDArray[np.int8], counts),), membrane=membrane)
+    return np.asarray(decode(activity, layer, decoding)[0], dtype=np.float32)
 
 
 def _recorded(

@@ -123,7 +123,9 @@ def event(
     layers = wiring.layers
     fired = tuple(np.zeros((n_samples, steps, layer.n_outputs), np.int8) for layer in layers)
     membrane = np.empty((n_samples, steps, layers[-1].n_outputs), np.int32)
-    run = EventRun(nodes, Timing(stop=float(steps), clocked=True), np.arange(float(steps)))
+    run = EventRun(
+        nodes, Timing(stop=float(steps), clocked=True), np.arange(steps).astype(np.float64)
+    )
 
     def one(s: int) -> None:
         """Run a sample."""
@@ -244,7 +246,8 @@ class _Neurons:
         self._layer = layer
         self._timing = timing
         gather = every_input(layer.n_inputs) if layer.gather is None else layer.gather
-        self._places = gather.places
+        start, position, row = gather.places
+        self._places = start, position.astype(np.int64), row.astype(np.int64)
         self._threshold, self._negative, self._initial = (
             self._by_position(values) for values in (layer.threshold, layer.negative, layer.initial)
         )
@@ -279,7 +282,8 @@ class _Taps:
     def __init__(self, pool: MaxPool) -> None:
         self._index = pool.index
         self._n_inputs = pool.least_inputs
-        self._start, self._output, _ = Gather(pool.index[:, np.newaxis], self._n_inputs).places
+        start, output, _ = Gather(pool.index[:, np.newaxis], self._n_inputs).places
+        self._start, self._output = start, output.astype(np.int64)
 
     def events(self, arriving: Train) -> Train:
         """Return the pool's spikes."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
@@ -26,6 +26,7 @@ from spikeram.units import Quantity, Second, as_si
 Polarity: TypeAlias = Literal["channel", "sign", "ignore"]
 
 _MOST_BINNED = 2**31
+_WHOLE = 1e-9
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -66,10 +67,10 @@ class EventStream:
     t: NDArray[np.float64]
     address: NDArray[np.int64]
     n_addresses: int
-    sign: NDArray[np.int8] = field(default=None)  # type: ignore[assignment]
-    offsets: NDArray[np.int64] = field(default=None)  # type: ignore[assignment]
+    sign: NDArray[np.int8] = None  # type: ignore[assignment]
+    offsets: NDArray[np.int64] = None  # type: ignore[assignment]
     tick: Second = MICROSECOND
-    duration: Second = field(default=None)  # type: ignore[assignment]
+    duration: Second = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         tick = as_si(self.tick, "s", "EventStream.tick")
@@ -91,7 +92,9 @@ class EventStream:
         where.check(f"an address from 0 to {self.n_addresses - 1}", address, inside)
         where.check("a sign of 1 or -1", sign, np.abs(sign) == 1)
         where.check_order(t)
-        values = {"t": t, "address": address, "sign": sign.astype(np.int8), "offsets": offsets}
+        values: dict[str, NDArray[Any]] = {
+            "t": t, "address": address, "sign": sign.astype(np.int8), "offsets": offsets,
+        }  # fmt: skip
         for name, value in values.items():
             value.flags.writeable = False
             object.__setattr__(self, name, value)
@@ -279,13 +282,20 @@ class EventStream:
                 f"steps and {size} values. Take fewer samples or steps."
             )
         length = self.duration if duration is None else as_si(duration, "s", "duration")
-        step = np.floor(self.t * (self.tick * steps / length)).astype(np.int64)
+        step = np.floor(self.t * steps / in_ticks(length, self.tick)).astype(np.int64)
         sample = np.repeat(np.arange(self.n_samples), np.diff(self.offsets))
         inside = step < steps
         sums = np.zeros((self.n_samples, steps, self.n_addresses), np.int32)
         at = (sample[inside], step[inside], self.address[inside])
         np.add.at(sums, at, self.sign[inside].astype(np.int32))
         return np.sign(sums).astype(np.int8)
+
+
+def in_ticks(seconds: Second, tick: Second) -> float:
+    """Return a time in ticks, whole where it is so but for rounding: 1 ms is 1000 us."""
+    found = seconds / tick
+    whole = round(found)
+    return float(whole) if abs(found - whole) <= _WHOLE * max(1.0, abs(found)) else found
 
 
 class _Places:

@@ -23,6 +23,9 @@ import numpy as np
 from spikeram._kernels.burst import SIGNED, TERNARY
 
 _UNLIMITED = np.int64(2**62)
+# Of a quantum: what tells a drifting membrane below an edge from one at it. Sums of this and any
+# charge within the rails are exact in float64.
+_BELOW = 2.0**-20
 
 
 @numba.njit(nogil=True, cache=True)
@@ -58,7 +61,7 @@ def _bounds(kind, threshold, negative, count, rail, clocked):
         if count > 0 or negative > 0.0:
             edge = 0.0 if count > 0 else low
             # Below the edge, not at it.
-            down = edge - 1.0 if clocked else np.nextafter(edge, -np.inf)
+            down = edge - (1.0 if clocked else _BELOW)
     return np.inf if up > rail else up, -np.inf if down < -rail else down
 
 
@@ -253,11 +256,11 @@ def integrate_events(
 
     t, address, number (event,) float64, int64 and float64, in the order of t: when which input
     spikes, and how often with which sign. At ``position[n]`` input i drives ``row[n]``, for n from
-    ``start[i]`` to ``start[i + 1]``. weight (row, column) int16; drift, threshold, negative,
-    initial (position, column) float64; rail float. `period` is the least time between two firings
-    of a neuron, of at most `burst` spikes each, of any number where it is 0. trace (probe,
-    position, column) float64 is written: the membranes at the ascending times `probes`, after
-    what happens then. Returns rows (time, position, column, number), in the order of time where
+    ``start[i]`` to ``start[i + 1]``, all int64. weight (row, column) int16; drift, threshold,
+    negative, initial (position, column) float64; rail float. `period` is the least time between
+    two firings of a neuron, of at most `burst` spikes each, of any number where it is 0. trace
+    (probe, position, column) float64 is written: the membranes at the ascending times `probes`,
+    after what happens then. Returns rows (time, position, column, number), in the order of time where
     nothing happens between events.
     """
     n_positions, n_columns = threshold.shape
@@ -315,7 +318,7 @@ def integrate_events(
             last += 1
         for e in range(first, last):
             for k in range(start[address[e]], start[address[e] + 1]):
-                p = np.int64(position[k])
+                p = position[k]
                 then = since[p]
                 since[p] = now
                 if then == now or not (moves or waiting[p]):
@@ -341,7 +344,7 @@ def integrate_events(
         # Charge of one instant is added up before any neuron compares, in whatever order it came.
         for e in range(first, last):
             for k in range(start[address[e]], start[address[e] + 1]):
-                p = np.int64(position[k])
+                p = position[k]
                 if met[p] or waiting[p]:
                     met[p] = False
                     out, n = _compare(
@@ -370,7 +373,7 @@ def pool_events(t, address, number, start, output, index):
             last += 1
         for e in range(first, last):
             for k in range(start[address[e]], start[address[e] + 1]):
-                j = np.int64(output[k])
+                j = output[k]
                 found = -np.inf
                 for tap in range(index.shape[1]):
                     if index[j, tap] >= 0:
