@@ -159,7 +159,7 @@ def test_spikes_are_those_of_one_queue_of_all_events(seed, n_nodes, refractory, 
 
 def test_a_driven_leaky_neuron_fires_at_the_intervals_of_the_closed_form():
     tau, steps, duration = 20e-3, 100, 0.5
-    network = single(1.0, 0.3, 2.0, initial=0.0)
+    network = single(1.0, 0.3, 1.0, initial=0.0)
     layer = network.charge_layer(0)
     rest = layer.bias[0] * steps / duration * tau
     assert rest > layer.threshold[0]
@@ -211,7 +211,8 @@ def test_the_order_of_simultaneous_events_does_not_matter():
         simulate_events(network, EventStream(t=t[order], address=address[order], n_addresses=72))
         for order in (np.arange(400), other)
     ]
-    xr.testing.assert_identical(*(run.isel(event=slice(None)) for run in runs))
+    # Membranes that drift are no whole numbers: their sums are rounded, in one order or another.
+    xr.testing.assert_allclose(*runs, rtol=1e-12)
 
 
 def test_outputs_that_never_fire_are_read_from_their_membranes():

@@ -260,8 +260,8 @@ def integrate_events(
     negative, initial (position, column) float64; rail float. `period` is the least time between
     two firings of a neuron, of at most `burst` spikes each, of any number where it is 0. trace
     (probe, position, column) float64 is written: the membranes at the ascending times `probes`,
-    after what happens then. Returns rows (time, position, column, number), in the order of time where
-    nothing happens between events.
+    after what happens then. Returns rows (time, position, column, number), in the order of time
+    where nothing happens between events.
     """
     n_positions, n_columns = threshold.shape
     most = burst if clocked or period > 0.0 else _UNLIMITED
