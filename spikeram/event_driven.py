@@ -3,8 +3,8 @@ r"""The event engine: layers driven by events, work for each event and none for 
 An event reaches the membranes that its row of the crossbar drives: all columns of a fully connected
 layer, the kernel's positions in a convolution. Between events a membrane follows a closed form
 (`spikeram._kernels.events`), a constant drive and a leak among it, so that spikes fall where the
-membrane meets its threshold, exactly. Events of one instant are added up before neurons compare: their
-order does not matter, but for rounding where membranes drift or leak.
+membrane meets its threshold, exactly. Events of one instant are added up before neurons compare:
+their order does not matter, but for rounding where membranes drift or leak.
 
 A network without loops needs no queue of events. All spikes of a layer's sources are known before
 it runs, and delays only move them: sorting them once is what a queue would do one by one.
