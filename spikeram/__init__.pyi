@@ -1,5 +1,6 @@
 from spikeram.accessor import load as load
 from spikeram.analog import AnalogTerms as AnalogTerms
+from spikeram.asynchronous import simulate_events as simulate_events
 from spikeram.charge import ChargeLayer as ChargeLayer
 from spikeram.chip import Chip as Chip, ProgrammedChip as ProgrammedChip
 from spikeram.chip_file import load_chip as load_chip, save_chip as save_chip
@@ -12,6 +13,7 @@ from spikeram.conversion.diagnostics import diagnose as diagnose
 from spikeram.crossbar import Crossbar as Crossbar
 from spikeram.device import IdealDevice as IdealDevice, RRAMDevice as RRAMDevice
 from spikeram.energy import EnergyModel as EnergyModel
+from spikeram.event_stream import EventStream as EventStream
 from spikeram.faults import Faults as Faults
 from spikeram.inference import infer as infer
 from spikeram.mapping import map_network as map_network

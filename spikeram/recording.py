@@ -27,6 +27,7 @@ variable                  dims                   meaning
 ``positions``             crossbar               uses of a convolution's crossbar in each step, or 1
 ``sample_cycles``         crossbar               sampling cycles of each step; only with bursts
 ``compare_cycles``        crossbar               compare cycles of each step; only with bursts
+``synaptic_events``       trial                  membrane changes by spikes; in continuous time only
 ``layer``, ``unit``       neuron                 layer name, index within the layer
 ``window_start``          neuron                 start of the layer's window [s]
 ``step``                  step                   steps integrated, 1 to T
@@ -97,12 +98,14 @@ _DIMS: dict[str, tuple[str, ...]] = {
     "positions": ("crossbar",),
     "cores": ("crossbar",),
 }
-# What only some recordings hold: files of version 0.1 nothing of it, and cycles those with bursts.
+# What only some recordings hold: files of version 0.1 nothing of it, cycles those with bursts, and
+# synaptic events those of continuous time.
 _ADDED: dict[str, tuple[str, ...]] = {
     "active_steps": ("trial", "crossbar"),
     "always_on": ("crossbar",),
     "sample_cycles": ("crossbar",),
     "compare_cycles": ("crossbar",),
+    "synaptic_events": ("trial",),
 }
 _NUMBERS = ("dt", "steps", "duration", "t_start", "t_stop", "complete", "n_trials_requested")
 _RUN = ("spikeram_schema", "dt", "steps", "record")
@@ -280,9 +283,10 @@ def of_trains(
     dt: Second,
     steps: int,
     duration: Second,
+    output: NDArray[np.float32] | None = None,
     provenance: Mapping[str, object] | None = None,
 ) -> xr.Dataset:
-    """Return the recording of spike trains alone: without crossbars and outputs.
+    """Return the recording of spike trains alone: without crossbars.
 
     Parameters
     ----------
@@ -298,15 +302,19 @@ def of_trains(
         Resolution of time, and length of each trial [s].
     steps : int
         Number of steps `dt` in `duration`.
+    output : float32 ndarray of shape (trial, step, class), optional
+        Decoded output after each step; none by default.
     provenance : mapping, optional
         Where the spikes came from; versions are added.
     """
     trials = row_size.shape[0]
     nothing = np.zeros(0, dtype=np.int64)
+    if output is None:
+        output = np.zeros((trials, steps, 0), np.float32)
     variables = {
         "t": ("event", t),
         "row_size": (("trial", "neuron"), row_size),
-        "output": (("trial", "step", "class"), np.zeros((trials, steps, 0), np.float32)),
+        "output": (("trial", "step", "class"), output),
         "active_rows": (("trial", "crossbar"), np.zeros((trials, 0), np.int64)),
         **{name: ("crossbar", nothing) for name in ("rows", "columns", "positions", "cores")},
     }
@@ -447,6 +455,7 @@ def described(ds: xr.Dataset) -> xr.Dataset:
         "positions": ("1", "positions at which the crossbar is used in each step"),
         "sample_cycles": ("1", "sample-and-integrate cycles of each step"),
         "compare_cycles": ("1", "compare cycles of each step"),
+        "synaptic_events": ("1", "how often a spike changed a membrane"),
         "cores": ("1", "cores that hold the crossbar"),
         "window_start": ("s", "start of the layer's window"),
         "step": ("1", "steps integrated"),
@@ -787,8 +796,9 @@ def _check_events(ds: xr.Dataset, bounds: NDArray[np.int64]) -> None:
     t = ds["t"].values
     if not np.all(np.isfinite(t)):
         raise RecordingError("The recording expects finite spike times, got others.")
-    # The spikes of a burst share the time of their step.
-    later = t[1:] >= t[:-1] if "compare_cycles" in ds.variables else t[1:] > t[:-1]
+    # The spikes of a burst share the time of their step; without a clock several may be at once.
+    at_once = "compare_cycles" in ds.variables or not ds.sizes["crossbar"]
+    later = t[1:] >= t[:-1] if at_once else t[1:] > t[:-1]
     # From the last spike of a train to the first of the next, time may go back.
     ends = bounds[(bounds > 0) & (bounds < t.size)]
     later[ends - 1] = True

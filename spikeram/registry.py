@@ -25,7 +25,11 @@ _OWN = {
         "ideal": "spikeram.models.chips:ideal",
         "gaussian": "spikeram.models.chips:gaussian",
     },
-    "engines": {"clocked": "spikeram.simulation:clocked", "brian2": "spikeram.brian:run_network"},
+    "engines": {
+        "clocked": "spikeram.simulation:clocked",
+        "event": "spikeram.event_driven:event",
+        "brian2": "spikeram.brian:run_network",
+    },
 }
 
 

@@ -107,8 +107,9 @@ def simulate(
         Read the output layer's whole charge, its spikes alone, or which neuron is the first to
         fire; see `decode`. By default the charge, where it adds up: with reset by subtraction and
         no leak.
-    engine : {"clocked", "brian2"} or another registered name
-        Every engine gives the same spikes, to the bit.
+    engine : {"clocked", "event", "brian2"} or another registered name
+        Every engine gives the same spikes, to the bit. "event" refuses what happens in every step,
+        such as noise; see `spikeram.event_driven`.
     seed : int or numpy.random.SeedSequence, optional
         Needed where anything is drawn: Poisson encoding, noisy or stochastic neurons, read noise.
     record : {"spikes", "counts"}

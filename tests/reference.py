@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import math
 from fractions import Fraction
 
@@ -344,3 +346,124 @@ def cut_layer_by_hand(layer, spikes, *, kind, step, bits=0):
             u[j] -= out[j] * whole
         soma.append(out)
     return np.array(sent), np.array(soma)
+
+
+def events_by_hand(nodes, events, *, stop, steps, delay, refractory):
+    """Return the spikes (time, neuron, number) of each node before `stop`, one queue for all.
+
+    Of a network without leaks: ``events`` are (time, input, sign), `delay` one number for each
+    layer by name. Neurons whose membranes drift, or who wait, put their next firing on the queue;
+    what changes before it is due makes it void.
+    """
+    sources = sources_by_hand(nodes)
+    order = {node.name: n for n, node in enumerate(nodes)}
+    widths = {node.name: node.n_outputs for node in nodes}
+    for node in nodes:
+        if "input" in sources[node.name]:
+            others = sum(widths[name] for name in sources[node.name] if name != "input")
+            widths["input"] = (node.weight.shape[0] if not is_pool(node) else 10**9) - others
+    queue, ticket = [], itertools.count()
+    state = {node.name: _at_rest(node) for node in nodes}
+    for node in nodes:
+        own = state[node.name]
+        own["fired"] = []
+        if not is_pool(node):
+            n = node.n_outputs
+            own |= {"at": [0.0] * n, "free": [0.0] * n, "due": [None] * n}
+            own |= {"edge": [None] * n}
+
+    def send(source, t, i, number):
+        for node in nodes:
+            first = 0
+            for name in sources[node.name]:
+                if name == source:
+                    later = t + delay.get(node.name, 0.0)
+                    if later < stop:
+                        item = (later, order[node.name], next(ticket), "in", first + i, number)
+                        heapq.heappush(queue, item)
+                first += widths[name]
+
+    def drift(node, j):
+        return int(node.bias[j]) * steps / stop
+
+    def foresee(node, j, t):
+        """Put the next firing of a neuron without more input on the queue."""
+        own, b = state[node.name], drift(node, j)
+        own["due"][j] = own["edge"][j] = None
+        start = max(t, own["free"][j])
+        u = own["membrane"][j] + b * (start - t)
+        spike, _ = _compare_by_hand(node, j, u, own["count"][j])
+        if not spike and b:
+            edge = _edge_by_hand(node, j, own["count"][j], up=b > 0)
+            if edge is None:
+                return
+            start += (edge - u) / b
+            # What fires downwards from a count fires below the edge, not at it.
+            beyond = node.spikes == "signed" and b < 0
+            own["edge"][j] = edge - 2.0**-20 if beyond else edge
+            start += 2.0**-20 / -b if beyond else 0.0
+        elif not spike:
+            return
+        if start < stop:
+            own["due"][j] = next(ticket)
+            item = (start, order[node.name], own["due"][j], "due", j, 0)
+            heapq.heappush(queue, item)
+
+    for t, i, sign in events:
+        send("input", float(t), int(i), int(sign))
+    for node in nodes:
+        for j in range(0 if is_pool(node) else node.n_outputs):
+            foresee(node, j, 0.0)
+    while queue:
+        t, place = queue[0][:2]
+        node, arrived, due = nodes[place], {}, set()
+        own = state[node.name]
+        while queue and queue[0][:2] == (t, place):
+            _, _, number_of, what, i, number = heapq.heappop(queue)
+            if what == "in":
+                arrived[i] = arrived.get(i, 0) + number
+            elif own["due"][i] == number_of:
+                due.add(i)
+        if is_pool(node):
+            last = max(max(map(max, node.index.tolist())), max(arrived))
+            fired = _pool_by_hand(node, own, [arrived.get(i, 0) for i in range(last + 1)])
+        else:
+            fired = []
+            for j in range(node.n_outputs):
+                charge = sum(int(node.weight[i, j]) * n for i, n in arrived.items())
+                fired.append(0)
+                if not arrived and j not in due:
+                    continue
+                u = own["membrane"][j] + drift(node, j) * (t - own["at"][j]) + charge
+                if j in due and not charge and own["edge"][j] is not None:
+                    u = own["edge"][j]
+                most = node.burst if refractory else 10**9
+                while own["free"][j] <= t and abs(fired[j]) < most:
+                    spike, taken = _compare_by_hand(node, j, u, own["count"][j])
+                    if not spike:
+                        break
+                    u = u - spike * taken if node.reset == "subtract" else 0.0
+                    own["count"][j] += spike
+                    fired[j] += spike
+                if fired[j]:
+                    own["free"][j] = t + refractory
+                own["membrane"][j], own["at"][j] = u, t
+                foresee(node, j, t)
+        for j, number in enumerate(fired):
+            if number:
+                own["fired"].append((t, j, number))
+                send(node.name, t, j, number)
+    return {node.name: state[node.name]["fired"] for node in nodes}
+
+
+def _edge_by_hand(layer, j, count, *, up):
+    """Return where a drifting membrane fires, or None where it never does."""
+    theta, theta_n = int(layer.threshold[j]), int(layer.negative[j])
+    low = (theta - theta_n) // 2
+    if layer.spikes != "signed":
+        return theta if up else -theta if layer.spikes == "ternary" else None
+    if up:
+        return low + theta_n if count < 0 else theta
+    if count > 0:
+        return 0
+    return low if theta_n else None

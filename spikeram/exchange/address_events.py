@@ -53,14 +53,7 @@ def from_address_events(
     trials = samples if isinstance(samples, list) else [samples]
     if polarities not in (1, 2):
         raise ValueError(f"from_address_events expects 1 or 2 polarities, got {polarities}.")
-    for n, events in enumerate(trials):
-        names = events.dtype.names or ()
-        missing = [field for field in ("x", "t") if field not in names]
-        if missing:
-            raise ValueError(
-                f"Sample {n} expects the fields x, y, t and p, but has {names or 'none'}."
-            )
-    at = [_addresses(n, e, width, height, polarities) for n, e in enumerate(trials)]
+    at = [addresses(n, e, width, height, polarities) for n, e in enumerate(trials)]
     time = [events["t"].astype(np.int64) for events in trials]
     last = max((int(t.max()) for t in time if t.size), default=0)
     return from_events(
@@ -106,10 +99,23 @@ def to_address_events(ds: xr.Dataset, *, width: int, height: int) -> list[NDArra
     return [part[np.argsort(part["t"], kind="stable")] for part in parts]
 
 
-def _addresses(
+def addresses(
     n: int, events: NDArray[Any], width: int, height: int, polarities: int
 ) -> NDArray[np.int64]:
+    """Return the neuron of each event of a sample, or say what is wrong with it.
+
+    Parameters
+    ----------
+    n : int
+        Number of the sample, for the message.
+    events : structured ndarray
+        Of fields x, y, t and p; x may be all of the address.
+    width, height, polarities : int
+        Size of the sensor, and 2 polarities or 1.
+    """
     names = events.dtype.names or ()
+    if not {"x", "t"} <= set(names):
+        raise ValueError(f"Sample {n} expects the fields x, y, t and p, but has {names or 'none'}.")
     x = events["x"].astype(np.int64)
     y = events["y"].astype(np.int64) if "y" in names else np.zeros_like(x)
     for axis, values, size in (("x", x, width), ("y", y, height)):
@@ -119,6 +125,26 @@ def _addresses(
                 f"{values.max()}. Give the size of the sensor that it was taken with."
             )
     address = y * width + x
-    if polarities == 2 and "p" in names:
-        address += (events["p"] > 0).astype(np.int64) * (width * height)
+    signs = polarity(n, events) if polarities == 2 else None
+    if signs is not None:
+        address += (signs > 0).astype(np.int64) * (width * height)
     return address
+
+
+def polarity(n: int, events: NDArray[Any]) -> NDArray[np.int8] | None:
+    """Return the polarity of each event of a sample, 1 or -1; None if there is none.
+
+    Given as 1 and 0, 1 and -1, or bool, in a field p or, as in AEDAT files, on.
+    """
+    field = next((name for name in ("p", "on") if name in (events.dtype.names or ())), None)
+    if field is None:
+        return None
+    values = np.asarray(events[field])
+    if values.dtype.kind != "b":
+        found = np.unique(values)
+        if not (set(found.tolist()) <= {0, 1} or set(found.tolist()) <= {-1, 1}):
+            raise ValueError(
+                f"Sample {n} expects polarities 0 and 1, or -1 and 1, got "
+                f"{', '.join(map(str, found[:5]))}."
+            )
+    return np.where(values > 0, 1, -1).astype(np.int8)
