@@ -29,6 +29,10 @@ class FileFormatError(ValueError):
     """A file is damaged, foreign, or of another format version."""
 
 
+class EngineError(RuntimeError):
+    """An engine lacks what it needs, or what it was asked for."""
+
+
 class ExperimentError(ValueError):
     """An experiment is not as it must be, or its store is another's."""
 

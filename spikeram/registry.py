@@ -1,7 +1,8 @@
 """Names to things: "neurram" to a chip, "clocked" to an engine.
 
 The library looks names up here; a lab adds its own through the entry points
-``spikeram.devices``, ``spikeram.chips`` and ``spikeram.engines``, without a fork.
+``spikeram.devices``, ``spikeram.chips`` and ``spikeram.engines``, without a fork. An engine that
+takes several chips at once stands under ``spikeram.chip_engines`` too, by the same name.
 """
 
 from __future__ import annotations
@@ -24,12 +25,17 @@ _OWN = {
         "ideal": "spikeram.models.chips:ideal",
         "gaussian": "spikeram.models.chips:gaussian",
     },
-    "engines": {"clocked": "spikeram.simulation:clocked", "brian2": "spikeram.brian:run_network"},
+    "engines": {
+        "clocked": "spikeram.simulation:clocked",
+        "brian2": "spikeram.brian:run_network",
+        "cuda": "spikeram.cuda:on_gpu",
+    },
+    "chip_engines": {"clocked": "spikeram.clocked:Clocked", "cuda": "spikeram.cuda:Cuda"},
 }
 
 
 def names(kind: str) -> list[str]:
-    """Return the names known for `kind` ("devices", "chips" or "engines")."""
+    """Return the names known for `kind` ("devices", "chips", "engines" or "chip_engines")."""
     return sorted({*_OWN[kind], *(entry.name for entry in entry_points(group=f"spikeram.{kind}"))})
 
 
