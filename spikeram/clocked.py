@@ -7,11 +7,10 @@ and counters are kept between pieces.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,8 +47,6 @@ BATCH_BYTES = 2**27
 _CACHED_CHARGES = 2**18
 
 _SAMPLES_OF_A_THREAD = 16
-
-_At = TypeVar("_At")
 
 _KINDS = {"unipolar": bursts.UNIPOLAR, "ternary": bursts.TERNARY, "signed": bursts.SIGNED}
 
@@ -88,8 +85,8 @@ def clocked(
     """
     checked_stimulus(Wiring(nodes), drive, spikes)
     chip = ChipBatch(nodes=nodes, drive=drive, keys=keys, readings=readings)
-    runs = Clocked(threads).run([chip], [(steps, spikes)], first_sample=first_sample)
-    return next(runs)[0]
+    ((activity,),) = Clocked(threads).run([chip], [(steps, spikes)], first_sample=first_sample)
+    return activity
 
 
 class Clocked:
@@ -117,13 +114,19 @@ class Clocked:
         """Yield the activity of each chip in each piece; see `ChipEngine`."""
         check_same_network([chip.nodes for chip in chips])
         running: list[_Running] = []
-        for steps, spikes in pieces:
-            running = running or [_Running(chip, spikes, first_sample) for chip in chips]
-            yield _piece(running, steps, spikes, self._threads)
+        with _threads(self._threads) as pool:
+            for steps, spikes in pieces:
+                running = running or [_Running(chip, spikes, first_sample) for chip in chips]
+                yield _piece(running, steps, spikes, pool)
+                # Nothing of a piece is held when the next is encoded.
+                del spikes
 
 
 def _piece(
-    running: Sequence[_Running], steps: int, spikes: NDArray[np.int8] | None, threads: int | None
+    running: Sequence[_Running],
+    steps: int,
+    spikes: NDArray[np.int8] | None,
+    pool: ThreadPoolExecutor,
 ) -> list[Activity]:
     """Return what chips do in the next steps."""
     out = [one.activity(steps) for one in running]
@@ -134,7 +137,8 @@ def _piece(
         running[n].run(block, steps, spikes, out[n])
 
     blocks = _blocks(running[0].n_samples, steps * running[0].widest)
-    _in_threads(run, [(block, n) for block in blocks for n in range(len(running))], threads)
+    # list() waits, and raises what a thread raised.
+    list(pool.map(run, [(block, n) for block in blocks for n in range(len(running))]))
     for one in running:
         one.first_step += steps
     return out
@@ -345,7 +349,8 @@ def charge_of(layer: ChargeLayer, spikes: NDArray[np.int8], most: int = 1) -> ND
         """Add up a block of samples."""
         charge[block] = _charge(spikes[block], layer, most)
 
-    _in_threads(run, _blocks(n_samples, steps * layer.n_outputs))
+    with _threads() as pool:
+        list(pool.map(run, _blocks(n_samples, steps * layer.n_outputs)))
     return charge
 
 
@@ -396,7 +401,8 @@ def fire(
         _integrate(quiet, charge[block], bias, neurons, None, (0, 0), some, _no_charge(some))
         membrane[block] = neurons.u
 
-    _in_threads(run, _blocks(n_samples, n_steps * layer.n_outputs))
+    with _threads() as pool:
+        list(pool.map(run, _blocks(n_samples, n_steps * layer.n_outputs)))
     return spikes, membrane
 
 
@@ -411,12 +417,8 @@ def _blocks(n_samples: int, cells: int) -> list[slice]:
     return [slice(s, min(s + size, n_samples)) for s in range(0, n_samples, size)]
 
 
-def _in_threads(
-    run: Callable[[_At], None], blocks: Sequence[_At], threads: int | None = None
-) -> None:
-    with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
-        # list() waits, and raises what a thread raised.
-        list(pool.map(run, blocks))
+def _threads(threads: int | None = None) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads or os.cpu_count())
 
 
 def _bias(

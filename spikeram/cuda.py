@@ -61,7 +61,8 @@ def on_gpu(
 ) -> Activity:
     """Return the activity of a batch; parameters are those of `spikeram.clocked.clocked`."""
     chip = ChipBatch(nodes=nodes, drive=drive, keys=keys, readings=readings)
-    return next(Cuda().run([chip], [(steps, spikes)], first_sample=first_sample))[0]
+    ((activity,),) = Cuda().run([chip], [(steps, spikes)], first_sample=first_sample)
+    return activity
 
 
 class Cuda:
@@ -112,6 +113,8 @@ class Cuda:
             if running is None:
                 running = _Running(chips, spikes, steps, first_sample)
             yield running.piece(steps, spikes)
+            # Nothing of a piece is held when the next is encoded.
+            del spikes
 
 
 def _check_noise(chips: Sequence[Nodes]) -> None:

@@ -78,7 +78,7 @@ class Decoder:
         else:
             found = (charge * (layer.scale / layer.threshold) / steps).astype(np.float32)
         self._steps += spikes.shape[1]
-        self._count = count[:, -1:]
+        self._count = count[:, -1:].copy()
         return found
 
     def _first_to_fire(
@@ -96,7 +96,7 @@ class Decoder:
         self._behind = np.where(self._fired, self._behind, then)
         fired = self._fired | np.maximum.accumulate(positive, axis=1)
         early = (steps - self._first + 1 - self._behind / outputs) / steps
-        self._fired = fired[:, -1:]
+        self._fired = fired[:, -1:].copy()
         return np.where(fired, early, -behind / outputs).astype(np.float32)
 
 

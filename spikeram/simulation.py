@@ -384,17 +384,20 @@ class _Run:
             """Encode piece after piece as the engine comes to it."""
             for start in range(0, self.steps, self._piece):
                 piece = range(start, min(start + self._piece, self.steps))
-                held[:] = [None if constant is not None else self._trains(levels, first, piece)]
+                held.clear()
+                held.append(None if constant is not None else self._trains(levels, first, piece))
                 yield len(piece), held[0]
 
-        activities: list[Activity] = []
-        for activities in self._engine.run(batches, pieces(), first_sample=first):
-            for tally, activity in zip(tallies, activities):
-                tally.take(activity, held[0])
-        whole = activities if self._record == "spikes" else None
+        whole: list[Activity | None] = [None] * len(tallies)
+        for found in self._engine.run(batches, pieces(), first_sample=first):
+            for n, tally in enumerate(tallies):
+                tally.take(found[n], held[0])
+            if self._record == "spikes":
+                whole[:] = found
+            # The next piece comes when nothing holds this one any more.
+            del found
         return [
-            self._recorded(n, tally, None if whole is None else whole[n], held[0], first)
-            for n, tally in enumerate(tallies)
+            self._recorded(n, tally, whole[n], held[0], first) for n, tally in enumerate(tallies)
         ]
 
     def _trains(

@@ -85,7 +85,8 @@ class Tally:
         here = self._kept[(self._kept > self.steps) & (self._kept <= self.steps + steps)]
         # Copies of some: the others are let go.
         chosen = here - self.steps - 1
-        self._outputs.append(output if chosen.size == steps else output[:, chosen])
+        if chosen.size:
+            self._outputs.append(output if chosen.size == steps else output[:, chosen])
         self._add_active(activity, spikes, steps)
         self.steps += steps
 
