@@ -1,4 +1,4 @@
-"""The CUDA engine against the clocked one on all processors: the same spikes, and how many a second.
+"""The CUDA engine against the clocked one on all processors: equal spikes, and time.
 
     python benchmarks/gpu.py --output gpu.json
 
@@ -81,7 +81,7 @@ def measure(name: str, n_chips: int, samples: int, steps: int, activity: float) 
     for ours, theirs in zip(run(Clocked(), chips, spikes), run(Cuda(), chips, spikes)):
         if not np.array_equal(ours.spikes[0], theirs.spikes[0]):
             raise SystemExit(f"{name}: the spikes differ.")
-    additions = int(spikes.sum(axis=(0, 1), dtype=np.int64) @ layers[0].reuse) * size[1] * n_chips
+    driven = int(spikes.sum(axis=(0, 1), dtype=np.int64) @ layers[0].reuse)
     clocked, cuda = (
         min(seconds(engine, chips, spikes) for _ in range(REPEATS))
         for engine in (Clocked(), Cuda())
@@ -90,7 +90,7 @@ def measure(name: str, n_chips: int, samples: int, steps: int, activity: float) 
         network=name,
         chips=n_chips,
         samples=samples,
-        additions=additions,
+        additions=driven * size[1] * n_chips,
         clocked=clocked,
         cuda=cuda,
     )
@@ -116,10 +116,9 @@ def main(samples: int, steps: int, activity: float, output: Path | None) -> None
     for heading in ("network", "chips", "samples", "clocked [G/s]", "cuda [G/s]", "ratio"):
         table.add_column(heading, justify="left" if heading == "network" else "right")
     for one in results:
-        table.add_row(
-            one.network, str(one.chips), str(one.samples), f"{one.additions / one.clocked / 1e9:.2f}",
-            f"{one.additions / one.cuda / 1e9:.2f}", f"{one.clocked / one.cuda:.1f}",
-        )  # fmt: skip
+        rates = (one.additions / one.clocked / 1e9, one.additions / one.cuda / 1e9)
+        cells = [one.network, str(one.chips), str(one.samples), *(f"{r:.2f}" for r in rates)]
+        table.add_row(*cells, f"{one.clocked / one.cuda:.1f}")
     console.print(table)
     console.print("G/s: synaptic additions, transfers included.")
     if output is not None:
