@@ -36,6 +36,7 @@ _HOME = {
     "save": "spikeram.recording",
     "save_chip": "spikeram.chip_file",
     "simulate": "spikeram.simulation",
+    "simulate_chips": "spikeram.simulation",
     "SpikingNetwork": "spikeram.network",
     "TrainedNetwork": "spikeram.conversion",
     "Wires": "spikeram.parasitics",

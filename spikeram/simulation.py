@@ -112,7 +112,7 @@ def simulate(
         Read the output layer's whole charge, its spikes alone, or which neuron is the first to
         fire; see `spikeram.decoding`. By default the charge, where it adds up: with reset by
         subtraction and no leak.
-    engine : {"clocked", "brian2"} or another registered name
+    engine : {"clocked", "brian2", "cuda"} or another registered name
         Every engine gives the same spikes, to the bit.
     seed : int or numpy.random.SeedSequence, optional
         Needed where anything is drawn: Poisson encoding, noisy or stochastic neurons, read noise.
@@ -143,6 +143,8 @@ def simulate(
         On Ctrl-C, holding the recording of the samples that were finished.
     CapacityError
         If the run needs more memory than there is.
+    EngineError
+        If the engine lacks what it needs, such as a GPU.
     """
     run = _Run(
         [model], x, steps=steps, encoding=encoding, decoding=decoding, engine=engine, seed=seed,
