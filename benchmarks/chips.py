@@ -6,6 +6,7 @@ A perceptron of random weights on simulated chips, only counts recorded, runs ti
 """
 
 import time
+from typing import Any
 
 import click
 import numpy as np
@@ -50,7 +51,7 @@ def main(chips: int, samples: int, steps: int) -> None:
         programmed = make_chips(sizes, chips)
         x = np.random.default_rng(1).random((samples, sizes[0]))
         for encoding in ("current", "rate"):
-            options = {"steps": steps, "encoding": encoding, "record": "counts"}
+            options: dict[str, Any] = {"steps": steps, "encoding": encoding, "record": "counts"}
             alone = [simulate(chip, x, **options) for chip in programmed]
             together = simulate_chips(programmed, x, **options)
             if not all(a.identical(b) for a, b in zip(alone, together)):

@@ -39,6 +39,11 @@ def names(kind: str) -> list[str]:
     return sorted({*_OWN[kind], *(entry.name for entry in entry_points(group=f"spikeram.{kind}"))})
 
 
+def knows(kind: str, name: str) -> bool:
+    """Return whether there is something called `name`; of our own without a look at packages."""
+    return name in _OWN[kind] or name in names(kind)
+
+
 def lookup(kind: str, name: str) -> Any:
     """Return what `name` stands for among `kind`.
 

@@ -456,7 +456,7 @@ def _kept(outputs_at: Sequence[int] | None, steps: int) -> NDArray[np.int64]:
 def _engine_of(name: str) -> tuple[ChipEngine, bool]:
     """Return an engine of several chips, and whether it runs time in pieces."""
     run = registry.lookup("engines", name)
-    if name in registry.names("chip_engines"):
+    if registry.knows("chip_engines", name):
         return registry.lookup("chip_engines", name)(), True
     return OneByOne(run, SAMPLES_AT_A_TIME, BATCH_BYTES), False
 
