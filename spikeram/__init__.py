@@ -37,6 +37,7 @@ _HOME = {
     "save": "spikeram.recording",
     "save_chip": "spikeram.chip_file",
     "simulate": "spikeram.simulation",
+    "simulate_chips": "spikeram.simulation",
     "simulate_events": "spikeram.asynchronous",
     "SpikingNetwork": "spikeram.network",
     "TrainedNetwork": "spikeram.conversion",

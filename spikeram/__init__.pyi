@@ -26,7 +26,11 @@ from spikeram.programming import program as program
 from spikeram.recorder import open_lazily as open_lazily
 from spikeram.recording import Activity as Activity, save as save
 from spikeram.report import write_report as write_report
-from spikeram.simulation import membrane as membrane, simulate as simulate
+from spikeram.simulation import (
+    membrane as membrane,
+    simulate as simulate,
+    simulate_chips as simulate_chips,
+)
 from spikeram.upkeep import age as age, reprogram as reprogram
 from spikeram.write_verify import WriteVerify as WriteVerify, write_verify as write_verify
 

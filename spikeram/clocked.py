@@ -1,10 +1,15 @@
-"""The clocked engine: node by node on whole spike trains, samples shared out to threads."""
+"""The clocked engine: node by node on spike trains, chips and samples shared out to threads.
+
+A node's trains of all steps, or of a piece of them, are there before the next node runs; membranes
+and counters are kept between pieces.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
@@ -20,6 +25,7 @@ from spikeram._kernels.neuron import (
 )
 from spikeram.burst import arriving as most_arriving
 from spikeram.charge import ChargeLayer
+from spikeram.engines import ChipBatch, Nodes, Pieces, check_same_network, most_by_bytes
 from spikeram.layer import Layer
 from spikeram.pool import MaxPool
 from spikeram.read_noise import Reading
@@ -31,6 +37,12 @@ DENSE_ACTIVITY = 0.25
 
 DENSE_SIZE = 2**18
 """Weights of the smallest layer that takes the product: below, calling it costs more."""
+
+SAMPLES_AT_A_TIME = 64
+"""Most samples simulated between two updates of the progress; results do not depend on it."""
+
+BATCH_BYTES = 2**27
+"""Size of the spike trains of one batch, which bounds its samples where there are many neurons."""
 
 _CACHED_CHARGES = 2**18
 
@@ -71,54 +83,162 @@ def clocked(
     threads : int, optional
         Number of threads; by default one for each processor. Results do not depend on it.
     """
-    wiring = Wiring(nodes)
-    layers = wiring.layers
-    n_samples = checked_stimulus(wiring, drive, spikes)
-    if any(layer.noisy for layer in layers) and len(keys) != len(layers):
-        raise ValueError(f"Noisy layers expect {len(layers)} keys, one for each, got {len(keys)}.")
-    check_readings(layers, readings)
-    fired = {layer.name: np.empty((n_samples, steps, layer.n_outputs), np.int8) for layer in layers}
-    trace = np.empty((n_samples, steps, layers[-1].n_outputs), np.int32)
-    noise_keys = dict(zip((layer.name for layer in layers), keys))
-    done = wiring.last_readers()
-    most = most_arriving(wiring)
+    checked_stimulus(Wiring(nodes), drive, spikes)
+    chip = ChipBatch(nodes=nodes, drive=drive, keys=keys, readings=readings)
+    ((activity,),) = Clocked(threads).run([chip], [(steps, spikes)], first_sample=first_sample)
+    return activity
 
-    def run(block: slice) -> None:
-        """Run a block of samples through all nodes."""
+
+class Clocked:
+    """The clocked engine, for one chip or several, piece by piece.
+
+    Chips and samples are shared out to threads; the chips of a block of samples follow each other,
+    so that they find its input spikes in the cache.
+
+    Parameters
+    ----------
+    threads : int, optional
+        Number of threads; by default one for each processor. Results do not depend on it.
+    """
+
+    def __init__(self, threads: int | None = None) -> None:
+        self._threads = threads
+
+    def most_samples(self, chips: Sequence[Nodes], steps: int, *, spiking_input: bool) -> int:
+        """Return how many samples of each chip run at a time."""
+        return most_by_bytes(chips, steps, SAMPLES_AT_A_TIME, BATCH_BYTES)
+
+    def run(
+        self, chips: Sequence[ChipBatch], pieces: Pieces, *, first_sample: int = 0
+    ) -> Iterator[list[Activity]]:
+        """Yield the activity of each chip in each piece; see `ChipEngine`."""
+        check_same_network([chip.nodes for chip in chips])
+        running: list[_Running] = []
+        with _threads(self._threads) as pool:
+            for steps, spikes in pieces:
+                running = running or [_Running(chip, spikes, first_sample) for chip in chips]
+                yield _piece(running, steps, spikes, pool)
+                # Nothing of a piece is held when the next is encoded.
+                del spikes
+
+
+def _piece(
+    running: Sequence[_Running],
+    steps: int,
+    spikes: NDArray[np.int8] | None,
+    pool: ThreadPoolExecutor,
+) -> list[Activity]:
+    """Return what chips do in the next steps."""
+    out = [one.activity(steps) for one in running]
+
+    def run(place: tuple[slice, int]) -> None:
+        """Run a block of samples through all nodes of a chip."""
+        block, n = place
+        running[n].run(block, steps, spikes, out[n])
+
+    blocks = _blocks(running[0].n_samples, steps * running[0].widest)
+    # list() waits, and raises what a thread raised.
+    list(pool.map(run, [(block, n) for block in blocks for n in range(len(running))]))
+    for one in running:
+        one.first_step += steps
+    return out
+
+
+class _Running:
+    """A chip on a batch: what its neurons and counters hold between two pieces."""
+
+    def __init__(self, chip: ChipBatch, spikes: NDArray[np.int8] | None, first: int) -> None:
+        wiring = Wiring(chip.nodes)
+        layers = wiring.layers
+        self.n_samples = checked_stimulus(wiring, chip.drive, spikes)
+        check_draws(layers, chip.keys, chip.readings)
+        self.widest = max(layer.n_outputs for layer in layers)
+        self.first_step = 0
+        self._chip, self._wiring, self._first = chip, wiring, first
+        self._keys = dict(zip((layer.name for layer in layers), chip.keys))
+        self._done = wiring.last_readers()
+        self._most = most_arriving(wiring)
+        self._neurons = {layer.name: _Neurons.at_rest(layer, self.n_samples) for layer in layers}
+        self._counters = {
+            node.name: node.counters(self.n_samples, wiring.widths[wiring.sources[node.name][0]])
+            for node in chip.nodes
+            if isinstance(node, MaxPool)
+        }
+
+    def activity(self, steps: int) -> Activity:
+        """Return room for what the next steps bring."""
+        layers = self._wiring.layers
+        return Activity(
+            spikes=tuple(
+                np.empty((self.n_samples, steps, layer.n_outputs), np.int8) for layer in layers
+            ),
+            membrane=np.empty((self.n_samples, steps, layers[-1].n_outputs), np.int32),
+        )
+
+    def run(self, block: slice, steps: int, spikes: NDArray[np.int8] | None, out: Activity) -> None:
+        """Run a block of samples through all nodes, writing `out`."""
+        wiring, chip = self._wiring, self._chip
+        layers = wiring.layers
+        fired = dict(zip((layer.name for layer in layers), out.spikes))
+        first = self._first + block.start
         trains = {} if spikes is None else {INPUT: spikes[block]}
-        for node in nodes:
+        for node in chip.nodes:
             if isinstance(node, MaxPool):
                 (source,) = wiring.sources[node.name]
-                trains[node.name] = node.spikes(trains[source])
+                counts, largest = self._counters[node.name]
+                trains[node.name] = node.spikes(trains[source], (counts[block], largest[block]))
             else:
                 arriving = incoming(wiring, node.name, trains)
-                last = node is layers[-1]
-                trains[node.name] = fired[node.name][block]
-                out = trains[node.name]
+                trains[node.name] = own = fired[node.name][block]
                 charge = (
-                    _no_charge(out)
+                    _no_charge(own)
                     if arriving is None
-                    else _charge(arriving, node, most[node.name])
+                    else _charge(arriving, node, self._most[node.name])
                 )
                 if node.read is not None:
                     if arriving is None:
-                        charge = np.zeros(out.shape, np.int32)
-                    first = first_sample + block.start
-                    readings[node.name].some(block).add_to(charge, arriving, first_sample=first)
+                        charge = np.zeros(own.shape, np.int32)
+                    chip.readings[node.name].some(block).add_to(
+                        charge, arriving, first_step=self.first_step, first_sample=first
+                    )
                 _integrate(
                     node,
                     charge,
-                    _bias(node, drive, block),
-                    noise_keys.get(node.name),
-                    first_sample + block.start,
-                    out,
-                    trace[block] if last else trace[block, :0],
+                    _bias(node, chip.drive, block),
+                    self._neurons[node.name].some(block),
+                    self._keys.get(node.name),
+                    (self.first_step, first),
+                    own,
+                    out.membrane[block] if node is layers[-1] else out.membrane[block, :0],
                 )
-            for name in done[node.name]:
+            for name in self._done[node.name]:
                 trains.pop(name, None)
 
-    _in_threads(run, n_samples, steps * max(layer.n_outputs for layer in layers), threads)
-    return Activity(spikes=tuple(fired[layer.name] for layer in layers), membrane=trace)
+
+@dataclass(frozen=True, eq=False)
+class _Neurons:
+    """What the neurons of a layer hold.
+
+    Parameters
+    ----------
+    u : int32 ndarray of shape (sample, output)
+        Membranes [quanta].
+    count : int32 ndarray of shape (sample, output)
+        Net spikes of signed neurons.
+    """
+
+    u: NDArray[np.int32]
+    count: NDArray[np.int32]
+
+    @classmethod
+    def at_rest(cls, layer: ChargeLayer, n_samples: int) -> _Neurons:
+        """Return neurons before the first step."""
+        u = np.tile(layer.initial, (n_samples, 1))
+        return cls(u, np.zeros_like(u))
+
+    def some(self, block: slice) -> _Neurons:
+        """Return those of some samples."""
+        return _Neurons(self.u[block], self.count[block])
 
 
 def checked_stimulus(
@@ -147,6 +267,15 @@ def checked_stimulus(
             f" got {', '.join(drive or ())}."
         )
     return int(drive[readers[0]].shape[0])
+
+
+def check_draws(
+    layers: Sequence[ChargeLayer], keys: Sequence[np.uint64], readings: Mapping[str, Reading]
+) -> None:
+    """Refuse to leave noise out: each noisy layer has a key, each that fluctuates a reading."""
+    if any(layer.noisy for layer in layers) and len(keys) != len(layers):
+        raise ValueError(f"Noisy layers expect {len(layers)} keys, one for each, got {len(keys)}.")
+    check_readings(layers, readings)
 
 
 def check_readings(layers: Sequence[ChargeLayer], readings: Mapping[str, Reading]) -> None:
@@ -220,7 +349,8 @@ def charge_of(layer: ChargeLayer, spikes: NDArray[np.int8], most: int = 1) -> ND
         """Add up a block of samples."""
         charge[block] = _charge(spikes[block], layer, most)
 
-    _in_threads(run, n_samples, steps * layer.n_outputs)
+    with _threads() as pool:
+        list(pool.map(run, _blocks(n_samples, steps * layer.n_outputs)))
     return charge
 
 
@@ -266,11 +396,13 @@ def fire(
     def run(block: slice) -> None:
         """Integrate a block of samples."""
         some = spikes[block]
-        membrane[block] = _integrate(
-            quiet, charge[block], _bias(quiet, given, block), None, 0, some, _no_charge(some)
-        )
+        neurons = _Neurons.at_rest(quiet, some.shape[0])
+        bias = _bias(quiet, given, block)
+        _integrate(quiet, charge[block], bias, neurons, None, (0, 0), some, _no_charge(some))
+        membrane[block] = neurons.u
 
-    _in_threads(run, n_samples, n_steps * layer.n_outputs)
+    with _threads() as pool:
+        list(pool.map(run, _blocks(n_samples, n_steps * layer.n_outputs)))
     return spikes, membrane
 
 
@@ -279,15 +411,14 @@ def _no_charge(like: NDArray[np.generic]) -> NDArray[np.int32]:
     return np.empty((like.shape[0], 0, like.shape[-1]), np.int32)
 
 
-def _in_threads(
-    run: Callable[[slice], None], n_samples: int, cells: int, threads: int | None = None
-) -> None:
-    """Run blocks of samples whose charges, `cells` integers each, stay in the cache."""
+def _blocks(n_samples: int, cells: int) -> list[slice]:
+    """Return blocks of samples whose charges, `cells` integers each, stay in the cache."""
     size = max(1, min(_SAMPLES_OF_A_THREAD, _CACHED_CHARGES // cells))
-    blocks = [slice(s, min(s + size, n_samples)) for s in range(0, n_samples, size)]
-    with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
-        # list() waits, and raises what a thread raised.
-        list(pool.map(run, blocks))
+    return [slice(s, min(s + size, n_samples)) for s in range(0, n_samples, size)]
+
+
+def _threads(threads: int | None = None) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads or os.cpu_count())
 
 
 def _bias(
@@ -304,43 +435,43 @@ def _integrate(
     layer: ChargeLayer,
     charge: NDArray[np.int32],
     bias: NDArray[np.int32],
+    neurons: _Neurons,
     noise_key: np.uint64 | None,
-    first: int,
+    first: tuple[int, int],
     spikes: NDArray[np.int8],
     trace: NDArray[np.int32],
-) -> NDArray[np.int32]:
-    """Run the neurons of one layer on their charge, writing `spikes` and `trace`.
+) -> None:
+    """Run the neurons of one layer on their charge, writing `neurons`, `spikes` and `trace`.
 
-    Returns the membranes after the last step, of shape (sample, output).
+    `first` are the numbers of the first step and of the first sample.
     """
-    u = np.tile(layer.initial, (spikes.shape[0], 1))
+    u, count = neurons.u, neurons.count
     ternary, subtract = layer.spikes == "ternary", layer.reset == "subtract"
     own_key = np.uint64(0) if noise_key is None else noise_key
+    noise = (own_key, *first, layer.sigma_noise, layer.kick)
     if layer.digits:
         digitise_batch(
-            charge, bias, layer.threshold, layer.rail, layer.digits, own_key, first,
-            layer.sigma_noise, layer.kick, u, spikes, trace,
-        )  # fmt: skip
+            charge, bias, layer.threshold, layer.rail, layer.digits, *noise, u, spikes, trace
+        )
     elif layer.burst > 1:
         bursts.integrate_bursts_batch(
             charge, bias, layer.threshold, layer.negative, layer.rail, layer.burst,
-            _KINDS[layer.spikes], own_key, first, layer.sigma_noise, layer.kick, u, spikes, trace,
+            _KINDS[layer.spikes], *noise, u, count, spikes, trace,
         )  # fmt: skip
     elif layer.spikes == "signed":
         integrate_signed_batch(
-            charge, bias, layer.threshold, layer.negative, layer.rail, own_key, first,
-            layer.sigma_noise, layer.kick, u, spikes, trace,
+            charge, bias, layer.threshold, layer.negative, layer.rail, *noise, u, count, spikes,
+            trace,
         )  # fmt: skip
     elif layer.noisy or layer.decay < 1:
         integrate_noisy_batch(
-            charge, bias, layer.threshold, layer.rail, ternary, subtract, layer.decay, own_key,
-            first, layer.sigma_noise, layer.kick, u, spikes, trace,
+            charge, bias, layer.threshold, layer.rail, ternary, subtract, layer.decay, *noise, u,
+            spikes, trace,
         )  # fmt: skip
     else:
         integrate_batch(
             charge, bias, layer.threshold, layer.rail, ternary, subtract, u, spikes, trace
         )
-    return u
 
 
 def _charge(spikes: NDArray[np.int8], layer: ChargeLayer, most: int) -> NDArray[np.int32]:

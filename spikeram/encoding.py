@@ -223,20 +223,48 @@ def encode(
                 f"{levels.shape}."
             )
         return _spiking(levels.astype(np.int8, copy=False), wiring)
-    spikes = np.zeros((levels.shape[0], steps, levels.shape[1]), np.int8)
+    trains = input_trains(
+        levels, steps=steps, encoding=encoding, seed=seed, first_sample=first_sample
+    )
+    return _spiking(trains, wiring)
+
+
+def input_trains(
+    levels: NDArray[np.int16 | np.int8],
+    *,
+    steps: int,
+    encoding: Encoding,
+    seed: Seed | None = None,
+    first_sample: int = 0,
+    piece: range | None = None,
+) -> NDArray[np.int8]:
+    """Return input spikes of shape (sample, step, input), or those of some steps.
+
+    Parameters
+    ----------
+    levels, steps, encoding, seed, first_sample
+        As for `encode`; any encoding but a constant current.
+    piece : range, optional
+        Consecutive steps, counted from 0; by default all.
+    """
+    some = range(steps) if piece is None else piece
+    if encoding == "spikes":
+        return levels[:, some.start : some.stop].astype(np.int8, copy=False)
+    spikes = np.zeros((levels.shape[0], len(some), levels.shape[1]), np.int8)
     if encoding == "rate":
-        fill_rate(levels, LEVELS, spikes)
+        fill_rate(levels, LEVELS, some.start, spikes)
     elif encoding == "poisson":
         if seed is None:
             raise ValueError("Poisson encoding draws random numbers: give a seed.")
-        fill_poisson(key(seed, Purpose.ENCODING), first_sample, levels, LEVELS, spikes)
+        purpose = key(seed, Purpose.ENCODING)
+        fill_poisson(purpose, some.start, first_sample, levels, LEVELS, spikes)
     elif encoding == "ttfs":
-        fill_latency(levels, LEVELS, spikes)
+        fill_latency(levels, LEVELS, steps, some.start, spikes)
     else:
         raise ValueError(
             f"encoding expects one of {', '.join(get_args(Encoding))}, got {encoding!r}."
         )
-    return _spiking(spikes, wiring)
+    return spikes
 
 
 def constant_drive(

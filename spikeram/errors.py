@@ -59,6 +59,10 @@ class DataError(OSError):
     """A data set is not at hand and cannot be fetched."""
 
 
+class EngineError(RuntimeError):
+    """An engine lacks what it needs, or what it was asked for."""
+
+
 class ExperimentError(ValueError):
     """An experiment is not as it must be, or its store is another's."""
 

@@ -13,11 +13,15 @@ for each input and one for each output. Its spikes of step k follow from those o
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikeram._kernels.pool import pool_trains
+
+Counters: TypeAlias = tuple[NDArray[np.int32], NDArray[np.int32]]
+"""Spikes so far of each input and of each output, (sample, input) and (sample, output)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,11 +71,30 @@ class MaxPool:
         """Number of inputs that the source has at least."""
         return int(self.index.max()) + 1
 
-    def spikes(self, incoming: NDArray[np.int8]) -> NDArray[np.int8]:
-        """Return the pooled spikes, of shape (sample, step, output), of those of the source."""
+    def spikes(
+        self, incoming: NDArray[np.int8], counters: Counters | None = None
+    ) -> NDArray[np.int8]:
+        """Return the pooled spikes, of shape (sample, step, output), of those of the source.
+
+        Parameters
+        ----------
+        incoming : int8 ndarray of shape (sample, step, input)
+            Spikes of the source.
+        counters : tuple of int32 ndarray, optional
+            What the counters held before the first step, changed; from `counters`.
+        """
         pooled = np.empty((*incoming.shape[:2], self.n_outputs), np.int8)
-        pool_trains(incoming, self.index, pooled)
+        if counters is None:
+            counters = self.counters(incoming.shape[0], incoming.shape[2])
+        pool_trains(incoming, self.index, *counters, pooled)
         return pooled
+
+    def counters(self, n_samples: int, n_inputs: int) -> Counters:
+        """Return the counters of inputs and outputs before the first step, all at 0."""
+        return (
+            np.zeros((n_samples, n_inputs), np.int32),
+            np.zeros((n_samples, self.n_outputs), np.int32),
+        )
 
     def maxima(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the largest value among the taps of each output; 0 for an output without any.

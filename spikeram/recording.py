@@ -17,7 +17,7 @@ variable                  dims                   meaning
 ``t``                     event                  spike time [s]; absent if only counts were kept
 ``sign``                  event                  +1 or -1; only where any spike is negative
 ``row_size``              trial, neuron          number of spikes, of either sign
-``output``                trial, step, class     decoded output after each step
+``output``                trial, step, class     decoded output after each step that was kept
 ``category``              category               labels of a classifier's classes, if there are any
 ``active_rows``           trial, crossbar        activations of pairs of word lines, bias included
 ``active_steps``          trial, crossbar        steps, at all positions, in which inputs drive it
@@ -30,7 +30,7 @@ variable                  dims                   meaning
 ``synaptic_events``       trial                  membrane changes by spikes; in continuous time only
 ``layer``, ``unit``       neuron                 layer name, index within the layer
 ``window_start``          neuron                 start of the layer's window [s]
-``step``                  step                   steps integrated, 1 to T
+``step``                  step                   steps integrated, 1 to T or some of them, and T
 ========================  =====================  ================================================
 
 Recordings of version 0.1 lack ``active_steps`` and ``always_on``. The spikes of a burst are events
@@ -133,8 +133,59 @@ class Activity:
     membrane: NDArray[np.int32]
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Counts:
+    """What is left of an activity of which only counts are kept.
+
+    Parameters
+    ----------
+    spikes : tuple of int64 ndarray of shape (sample, neuron)
+        Number of spikes of each layer's neurons, of either sign.
+    any_negative : tuple of bool
+        Whether any spike of the layer was negative.
+    """
+
+    spikes: tuple[NDArray[np.int64], ...]
+    any_negative: tuple[bool, ...]
+
+
+def spikes_of(trains: NDArray[np.int8], most: int) -> NDArray[np.int64]:
+    """Return the number of spikes of each train, of either sign.
+
+    Parameters
+    ----------
+    trains : int8 ndarray of shape (sample, step, neuron)
+        Spike trains.
+    most : int
+        Most spikes in a step.
+
+    Returns
+    -------
+    int64 ndarray of shape (sample, neuron)
+    """
+    found: NDArray[np.int64] = spike_counts(trains) if most == 1 else burst_counts(trains)
+    return found
+
+
+def counts_of(activity: Activity, most: Sequence[int]) -> Counts:
+    """Return the counts of an activity, or say that an engine brought what cannot be.
+
+    Parameters
+    ----------
+    activity : Activity
+        Of some steps.
+    most : sequence of int
+        Most spikes of a neuron in a step, of each layer.
+    """
+    _check_spikes(activity, most)
+    return Counts(
+        spikes=tuple(map(spikes_of, activity.spikes, most)),
+        any_negative=tuple(bool(spikes.min(initial=0) < 0) for spikes in activity.spikes),
+    )
+
+
 def build(
-    activity: Activity,
+    activity: Activity | Counts,
     nodes: Sequence[ChargeLayer | MaxPool],
     *,
     steps: int,
@@ -145,14 +196,15 @@ def build(
     first_trial: int = 0,
     has_input: bool = False,
     record: Record = "spikes",
+    kept: NDArray[np.int64] | None = None,
     provenance: Mapping[str, object] | None = None,
 ) -> xr.Dataset:
     """Return the recording of a run.
 
     Parameters
     ----------
-    activity : Activity
-        Spikes of each layer.
+    activity : Activity or Counts
+        Spikes of each layer; counts are enough where only they are recorded.
     nodes : sequence of ChargeLayer and MaxPool
         The network that was run: one crossbar for each layer; pools leave no trace.
     steps : int
@@ -173,6 +225,8 @@ def build(
         comes one step before the first crossbar.
     record : {"spikes", "counts"}
         Whether to keep spike times, or only their number.
+    kept : int64 ndarray of shape (step,), optional
+        After which steps the output is there, ascending; by default after each.
     provenance : mapping, optional
         What the run was made from, such as seeds; versions are added.
 
@@ -187,23 +241,20 @@ def build(
         raise ValueError(f"build expects steps >= 1 and dt > 0, got {steps} and {dt} s.")
     layers = [node for node in nodes if not isinstance(node, MaxPool)]
     names = ([INPUT] if has_input else []) + [layer.name for layer in layers]
+    if record == "spikes" and isinstance(activity, Counts):
+        raise ValueError("build expects spikes to record them, got counts. Use record='counts'.")
     samples = _checked_samples(activity, layers, names, steps)
-    _check_shape("output", output.shape[:-1], (samples, steps))
+    kept = np.arange(1, steps + 1) if kept is None else kept
+    _check_shape("output", output.shape[:-1], (samples, kept.size))
     _check_shape("active_rows", active_rows.shape, (samples, len(layers)))
 
-    widths = [spikes.shape[2] for spikes in activity.spikes]
+    widths = [spikes.shape[-1] for spikes in activity.spikes]
     starts = Wiring(nodes).starts(constant_input=not has_input)
     start = np.array([starts[name] for name in names])
     window = np.repeat(start, widths)
     most = ([1] if has_input else []) + [layer.burst for layer in layers]
-    _check_spikes(activity, most)
-    counts = np.concatenate(
-        [
-            spike_counts(spikes) if burst == 1 else burst_counts(spikes)
-            for spikes, burst in zip(activity.spikes, most)
-        ],
-        axis=1,
-    )
+    counted = activity if isinstance(activity, Counts) else counts_of(activity, most)
+    counts = np.concatenate(counted.spikes, axis=1)
 
     variables = {
         "row_size": (("trial", "neuron"), counts.astype(np.int32)),
@@ -226,7 +277,7 @@ def build(
         compared = [layer.burst for layer in layers]
         for name, cycles in (("sample_cycles", sampled), ("compare_cycles", compared)):
             variables[name] = (("crossbar",), np.array(cycles, dtype=np.int64))
-    if record == "spikes":
+    if isinstance(activity, Activity) and record == "spikes":
         # (sample, neuron, step): C order is then the order of the events.
         trains = np.concatenate([spikes.transpose(0, 2, 1) for spikes in activity.spikes], axis=1)
         fired = np.flatnonzero(trains)
@@ -240,7 +291,7 @@ def build(
             variables["sign"] = (("event",), sign)
     coordinates = {
         "trial": ("trial", np.arange(first_trial, first_trial + samples)),
-        "step": ("step", np.arange(1, steps + 1)),
+        "step": ("step", kept),
         "crossbar": ("crossbar", np.array([layer.name for layer in layers], dtype=np.str_)),
         "layer": ("neuron", np.repeat(np.array(names, dtype=np.str_), widths)),
         "unit": ("neuron", np.concatenate([np.arange(n, dtype=np.int32) for n in widths])),
@@ -253,7 +304,7 @@ def build(
         coordinates["part_of"] = ("crossbar", np.array(owners, dtype=np.str_))
     # What a spike takes on its way does not depend on which happened to be fired.
     signed = [layer.name for layer in layers if layer.spikes != "unipolar"]
-    if has_input and activity.spikes[0].min(initial=0) < 0:
+    if has_input and counted.any_negative[0]:
         signed.append(INPUT)
     attributes: dict[str, str | int | float] = {
         "Conventions": "CF-1.11",
@@ -387,7 +438,7 @@ def signed_layers(ds: xr.Dataset) -> list[str]:
 
 
 def _checked_samples(
-    activity: Activity, layers: Sequence[ChargeLayer], names: list[str], steps: int
+    activity: Activity | Counts, layers: Sequence[ChargeLayer], names: list[str], steps: int
 ) -> int:
     if not layers or len(activity.spikes) != len(names):
         raise ValueError(
@@ -403,8 +454,10 @@ def _checked_samples(
     widths = [layer.n_outputs for layer in layers]
     if len(names) > len(layers):
         widths = [activity.spikes[0].shape[-1], *widths]
-    for name, width, spikes in zip(names, widths, activity.spikes):
-        _check_shape(f"spikes of layer {name!r}", spikes.shape, (samples, steps, width))
+    time = () if isinstance(activity, Counts) else (steps,)
+    shapes = [spikes.shape for spikes in activity.spikes]
+    for name, width, shape in zip(names, widths, shapes):
+        _check_shape(f"spikes of layer {name!r}", shape, (samples, *time, width))
     return samples
 
 
@@ -683,6 +736,7 @@ def _check_same_run(first: xr.Dataset, part: xr.Dataset) -> None:
                 f"and {part.attrs[name]!r}."
             )
     for name in (
+        "step",
         "layer",
         "unit",
         "window_start",
@@ -782,9 +836,12 @@ def _check_variables(ds: xr.Dataset) -> None:
             raise RecordingError(
                 f"The recording expects numbers as {name!r}, got {ds[name].dtype}."
             )
-    if ds.sizes["step"] != ds.attrs["steps"]:
+    kept = ds["step"].values
+    ascend = kept.size > 0 and kept[0] >= 1 and np.all(np.diff(kept) > 0)
+    if not ascend or kept[-1] != ds.attrs["steps"]:
         raise RecordingError(
-            f"The recording says {ds.attrs['steps']} steps, but output has {ds.sizes['step']}."
+            f"The recording says {ds.attrs['steps']} steps, but the {kept.size} steps of its "
+            "output do not ascend from 1 or later to the last."
         )
     counts = ("row_size", "active_rows", "rows", "columns", "positions", "cores", *_ADDED)
     for name in (name for name in counts if name in ds.variables):

@@ -1,7 +1,8 @@
 """Names to things: "neurram" to a chip, "clocked" to an engine.
 
 The library looks names up here; a lab adds its own through the entry points
-``spikeram.devices``, ``spikeram.chips`` and ``spikeram.engines``, without a fork.
+``spikeram.devices``, ``spikeram.chips`` and ``spikeram.engines``, without a fork. An engine that
+takes several chips at once stands under ``spikeram.chip_engines`` too, by the same name.
 """
 
 from __future__ import annotations
@@ -29,13 +30,20 @@ _OWN = {
         "clocked": "spikeram.simulation:clocked",
         "event": "spikeram.event_driven:event",
         "brian2": "spikeram.brian:run_network",
+        "cuda": "spikeram.cuda:on_gpu",
     },
+    "chip_engines": {"clocked": "spikeram.clocked:Clocked", "cuda": "spikeram.cuda:Cuda"},
 }
 
 
 def names(kind: str) -> list[str]:
-    """Return the names known for `kind` ("devices", "chips" or "engines")."""
+    """Return the names known for `kind` ("devices", "chips", "engines" or "chip_engines")."""
     return sorted({*_OWN[kind], *(entry.name for entry in entry_points(group=f"spikeram.{kind}"))})
+
+
+def knows(kind: str, name: str) -> bool:
+    """Return whether there is something called `name`; of our own without a look at packages."""
+    return name in _OWN[kind] or name in names(kind)
 
 
 def lookup(kind: str, name: str) -> Any:

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping, Sequence
-from typing import Literal, Protocol, TypeAlias, get_args
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Literal, Protocol
 
 import numpy as np
 import xarray as xr
@@ -21,35 +21,39 @@ from numpy.typing import ArrayLike, NDArray
 
 import spikeram.accessor  # noqa: F401  # registers recording.spk
 from spikeram import recording, registry
-from spikeram._kernels.burst import burst_counts
-from spikeram._kernels.encoding import driven_positions, driven_steps, spike_counts
-from spikeram.burst import most_spikes
 from spikeram.charge import ChargeLayer
 from spikeram.clocked import (
+    BATCH_BYTES,
+    SAMPLES_AT_A_TIME,
     charge_of as charge_of,
     clocked as clocked,
     fire as fire,
     incoming as incoming,
 )
+from spikeram.decoding import Decoding, checked_decoding, decode as decode
 from spikeram.draws import noise_keys, read_keys, readings
-from spikeram.encoding import Encoding, Stimulus, checked_trains, encode, input_levels
+from spikeram.encoding import Encoding, checked_trains, encode, input_levels, input_trains
+from spikeram.engines import (
+    ChipBatch,
+    ChipEngine,
+    OneByOne,
+    bytes_of_a_step,
+    check_same_network,
+)
 from spikeram.errors import SimulationInterrupted
+from spikeram.memory import check_memory
 from spikeram.network import SpikingNetwork
 from spikeram.pool import MaxPool
 from spikeram.recorder import Recorder
 from spikeram.recording import Activity
 from spikeram.seeds import Seed
+from spikeram.tally import Tally, with_input
 from spikeram.units import Second
 from spikeram.unrolling import Schedule, scheduled
-from spikeram.wiring import INPUT, Wiring
+from spikeram.wiring import Wiring
 
-Decoding: TypeAlias = Literal["membrane", "counts", "first"]
-
-SAMPLES_AT_A_TIME = 64
-"""Most samples simulated between two updates of the progress; results do not depend on it."""
-
-BATCH_BYTES = 2**27
-"""Size of the spike trains of one batch, which bounds its samples where T is large."""
+STEPS_AT_A_TIME = 64
+"""Steps that are run before their spikes are counted and let go, where only counts are kept."""
 
 
 class Model(Protocol):
@@ -85,6 +89,7 @@ def simulate(
     engine: str = "clocked",
     seed: Seed | None = None,
     record: Literal["spikes", "counts"] = "spikes",
+    outputs_at: Sequence[int] | None = None,
     to: str | os.PathLike[str] | None = None,
     schedule: Schedule = "pixel",
     progress: Callable[[int, int], None] | None = None,
@@ -105,15 +110,19 @@ def simulate(
         How inputs enter; see `spikeram.encoding.encode`.
     decoding : {"membrane", "counts", "first"}, optional
         Read the output layer's whole charge, its spikes alone, or which neuron is the first to
-        fire; see `decode`. By default the charge, where it adds up: with reset by subtraction and
-        no leak.
-    engine : {"clocked", "event", "brian2"} or another registered name
+        fire; see `spikeram.decoding`. By default the charge, where it adds up: with reset by
+        subtraction and no leak.
+    engine : {"clocked", "event", "brian2", "cuda"} or another registered name
         Every engine gives the same spikes, to the bit. "event" refuses what happens in every step,
         such as noise; see `spikeram.event_driven`.
     seed : int or numpy.random.SeedSequence, optional
         Needed where anything is drawn: Poisson encoding, noisy or stochastic neurons, read noise.
     record : {"spikes", "counts"}
-        Keep every spike time, or the counts of each neuron alone.
+        Keep every spike time, or the counts of each neuron alone. Counts take no more memory for
+        more steps, if outputs are kept at a few of them.
+    outputs_at : sequence of int, optional
+        Steps, counted from 1, after which the decoded output is kept; the last one always is. By
+        default all of them.
     to : path-like, optional
         A .zarr store to write to while the run goes on, in memory that does not grow with it; a
         store that the same run left unfinished is gone on with. Events are then read when used.
@@ -133,73 +142,59 @@ def simulate(
     ------
     SimulationInterrupted
         On Ctrl-C, holding the recording of the samples that were finished.
+    CapacityError
+        If the run needs more memory than there is.
+    EngineError
+        If the engine lacks what it needs, such as a GPU.
     """
-    network = _network_of(model)
-    levels: NDArray[np.int16 | np.int8]
-    if encoding == "spikes":
-        levels = checked_trains(x, network.n_inputs, steps)
-        n_steps = levels.shape[1]
-    else:
-        n_steps = network.steps_or(steps)
-        levels = input_levels(network.checked_input(x), network.input_scale)
-    if record not in ("spikes", "counts"):
-        raise ValueError(f"record expects 'spikes' or 'counts', got {record!r}.")
-    energies = getattr(getattr(model, "chip", None), "energy", None)
-    nodes = scheduled(nodes_of(model), schedule, energies)
-    layers = Wiring(nodes).layers
-    decoded_by = _checked_decoding(decoding, layers[-1])
-    run = registry.lookup("engines", engine)
-    keys = noise_keys(layers, seed, model.index)
-    read_from = read_keys(layers, seed, model.index)
-    provenance = {
-        "engine": engine,
-        "encoding": encoding,
-        "decoding": decoded_by,
-        "seed": str(seed),
-        "schedule": schedule,
-        **model.provenance,
-    }
-    n_samples = levels.shape[0]
-    at_a_time = _batch_size(nodes, n_steps)
-    sink = _sink(to, levels, {**provenance, "steps": n_steps, "record": record})
+    run = _Run(
+        [model], x, steps=steps, encoding=encoding, decoding=decoding, engine=engine, seed=seed,
+        record=record, outputs_at=outputs_at, schedule=schedule, stored=to is not None,
+    )  # fmt: skip
+    sink = run.sink(to)
     try:
-        for first in range(sink.done, n_samples, at_a_time):
-            some = levels[first : first + at_a_time]
-            stimulus = encode(
-                some, nodes, steps=n_steps, encoding=encoding, seed=seed, first_sample=first
-            )
-            reading = readings(nodes, None if stimulus.drive is None else some, read_from)
-            activity = run(
-                nodes,
-                stimulus.drive,
-                stimulus.spikes,
-                steps=n_steps,
-                first_sample=first,
-                keys=keys,
-                **({"readings": reading} if reading else {}),
-            )
-            rows, active_steps = _driven(activity, nodes, stimulus, some, n_steps)
-            part = recording.build(
-                activity if stimulus.spikes is None else _with_input(activity, stimulus.spikes),
-                nodes,
-                steps=n_steps,
-                dt=model.dt,
-                output=decode(activity, layers[-1], decoded_by),
-                active_rows=rows,
-                active_steps=active_steps,
-                first_trial=first,
-                has_input=stimulus.spikes is not None,
-                record=record,
-                provenance=provenance,
-            )
-            if network.classes is not None:
-                part = part.assign_coords(category=("category", network.classes))
+        for (part,) in run.batches(sink.done, progress):
             sink.append(part)
-            if progress is not None:
-                progress(first + some.shape[0], n_samples)
         return sink.result()
     except KeyboardInterrupt:
         raise SimulationInterrupted(sink.result() if sink.done else None) from None
+
+
+def simulate_chips(
+    chips: Sequence[Model],
+    x: ArrayLike,
+    *,
+    steps: int | None = None,
+    encoding: Encoding = "current",
+    decoding: Decoding | None = None,
+    engine: str = "clocked",
+    seed: Seed | None = None,
+    record: Literal["spikes", "counts"] = "counts",
+    outputs_at: Sequence[int] | None = None,
+    schedule: Schedule = "pixel",
+    progress: Callable[[int, int], None] | None = None,
+) -> list[xr.Dataset]:
+    """Return the recordings of several chips of one network on the same inputs.
+
+    Inputs are encoded once, and chips and samples are run together; each recording is that which
+    `simulate` returns for its chip, to the bit.
+
+    Parameters
+    ----------
+    chips : sequence of ProgrammedChip
+        Chips that hold the same network; noise is addressed by their numbers.
+    x, steps, encoding, decoding, engine, seed, record, outputs_at, schedule, progress
+        As for `simulate`; here only counts are recorded by default.
+    """
+    run = _Run(
+        chips, x, steps=steps, encoding=encoding, decoding=decoding, engine=engine, seed=seed,
+        record=record, outputs_at=outputs_at, schedule=schedule,
+    )  # fmt: skip
+    sinks = [run.sink(None) for _ in chips]
+    for parts in run.batches(0, progress):
+        for sink, part in zip(sinks, parts):
+            sink.append(part)
+    return [sink.result() for sink in sinks]
 
 
 def nodes_of(model: Model) -> tuple[ChargeLayer | MaxPool, ...]:
@@ -264,130 +259,207 @@ def membrane(
     )
 
 
-def decode(
-    activity: Activity, layer: ChargeLayer, decoding: Decoding = "membrane"
-) -> NDArray[np.float32]:
-    r"""Return the output after each step, of shape (sample, step, output).
+class _Run:
+    """A run of one or several chips, checked before any of it is simulated."""
 
-    ``membrane``: the charge that has arrived by step k is what is on the membrane plus one
-    threshold for each spike; divided by the steps it is the mean drive, in the trained network's
-    units.
-    ``counts``: the spikes alone, without the rest.
-
-    ``first``: which output is the first to reach its threshold, as a score. With the step
-    :math:`t_j`, counted from 1, of the first positive spike of output j, and the number
-    :math:`q_j(k) < J` of the J outputs whose charge, read as for ``membrane``, is larger after step
-    k (of equals, all but the first have a larger one),
-
-    .. math::
-
-        o_j(k) = \frac{k - t_j + 1 - q_j(t_j)/J}{k} \quad (k \ge t_j), \qquad
-        o_j(k) = -\frac{q_j(k)}{J} \quad (k < t_j).
-
-    The largest score is for ever that of the output that fired first, ties going to the larger
-    charge in that step; until one has fired, it is that of the largest charge. Scores are above 0
-    from the first spike on and never before. Negative spikes count for nothing, and spikes that
-    signed neurons take back stay. Ties are told apart while J k < 2**22, in float32. With
-    ``encoding="ttfs"`` the first outputs have seen only the largest inputs, which makes them poor
-    judges; prefer a constant current.
-    """
-    if decoding == "first":
-        return _first_to_fire(activity, layer)
-    steps = np.arange(1, activity.membrane.shape[1] + 1)[:, np.newaxis]
-    charge = _arrived(activity, layer, whole=decoding == "membrane")
-    return (charge * (layer.scale / layer.threshold) / steps).astype(np.float32)
-
-
-def _arrived(activity: Activity, layer: ChargeLayer, *, whole: bool) -> NDArray[np.int64]:
-    """Return the charge of each output so far, or only that of its spikes [quanta]."""
-    count = np.cumsum(activity.spikes[-1], axis=1, dtype=np.int64)
-    charge = count * layer.threshold
-    if whole:
-        # Below zero a spike of a signed neuron takes other charge.
-        if layer.spikes == "signed":
-            charge = np.where(count < 0, count * layer.negative, charge)
-        charge += activity.membrane.astype(np.int64) - layer.initial
-    return charge
-
-
-def _first_to_fire(activity: Activity, layer: ChargeLayer) -> NDArray[np.float32]:
-    # Divided first, one threshold of charge is one in every output: equals stay equal.
-    charge = _arrived(activity, layer, whole=True) / layer.threshold * layer.scale
-    order = np.argsort(-charge, axis=-1, kind="stable")
-    outputs = layer.n_outputs
-    behind = np.empty_like(order)
-    np.put_along_axis(behind, order, np.arange(outputs)[np.newaxis, np.newaxis], axis=-1)
-    positive = activity.spikes[-1] > 0
-    first = positive.argmax(axis=1)[:, np.newaxis]
-    then = np.take_along_axis(behind, first, axis=1)
-    k = np.arange(positive.shape[1])[:, np.newaxis]
-    fired = np.maximum.accumulate(positive, axis=1)
-    score = np.where(fired, (k - first + 1 - then / outputs) / (k + 1), -behind / outputs)
-    return score.astype(np.float32)
-
-
-def _driven(
-    activity: Activity,
-    nodes: Sequence[ChargeLayer | MaxPool],
-    stimulus: Stimulus,
-    levels: NDArray[np.int16 | np.int8],
-    steps: int,
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return what was driven, of shape (sample, crossbar): pairs of rows, and steps at positions.
-
-    Always-on rows count among the pairs; a step in which they alone are driven does not count.
-    """
-    wiring = Wiring(nodes)
-    trains = dict(zip((layer.name for layer in wiring.layers), activity.spikes))
-    trains[INPUT] = _constant(levels, steps) if stimulus.spikes is None else stimulus.spikes
-    most = most_spikes(wiring)
-    counts: dict[str, NDArray[np.int64]] = {}
-    rows, active_steps = [], []
-    for node in nodes:
-        if isinstance(node, MaxPool):
-            (source,) = wiring.sources[node.name]
-            trains[node.name] = node.spikes(trains[source])
-            continue
-        driven = np.full(activity.membrane.shape[0], node.always_on * node.n_uses * steps)
-        if node.name in stimulus.active_rows:
-            driven += stimulus.active_rows[node.name]
-        for source, part in wiring.parts(node.name):
-            if source != INPUT:
-                if source not in counts:
-                    count = spike_counts if most[source] == 1 else burst_counts
-                    counts[source] = count(trains[source])
-                driven += counts[source] @ node.reuse[part]
-        rows.append(driven)
-        arriving = incoming(wiring, node.name, trains)
-        active_steps.append(
-            np.zeros_like(driven) if arriving is None else _active_steps(node, arriving)
+    def __init__(
+        self,
+        chips: Sequence[Model],
+        x: ArrayLike,
+        *,
+        steps: int | None,
+        encoding: Encoding,
+        decoding: Decoding | None,
+        engine: str,
+        seed: Seed | None,
+        record: Literal["spikes", "counts"],
+        outputs_at: Sequence[int] | None,
+        schedule: Schedule,
+        stored: bool = False,
+    ) -> None:
+        networks = [_network_of(chip) for chip in chips]
+        if not networks:
+            raise ValueError("simulate_chips expects at least one chip, got none.")
+        network = networks[0]
+        scales = sorted({other.input_scale for other in networks})
+        if len(scales) > 1:
+            raise ValueError(
+                f"Chips that run at once expect one scale of the input, got {scales}. Run them one "
+                "by one."
+            )
+        self.levels: NDArray[np.int16 | np.int8]
+        if encoding == "spikes":
+            self.levels = checked_trains(x, network.n_inputs, steps)
+            self.steps = self.levels.shape[1]
+        else:
+            self.steps = network.steps_or(steps)
+            self.levels = input_levels(network.checked_input(x), network.input_scale)
+        if record not in ("spikes", "counts"):
+            raise ValueError(f"record expects 'spikes' or 'counts', got {record!r}.")
+        self._chips, self._networks = chips, networks
+        self._encoding, self._seed, self._record = encoding, seed, record
+        self._kept = _kept(outputs_at, self.steps)
+        self._nodes = [
+            scheduled(
+                nodes_of(chip),
+                schedule,
+                getattr(getattr(chip, "chip", None), "energy", None),
+            )
+            for chip in chips
+        ]
+        check_same_network(self._nodes)
+        layers = [Wiring(nodes).layers for nodes in self._nodes]
+        self._decoding = checked_decoding(decoding, layers[0][-1])
+        self._engine, pieces = _engine_of(engine)
+        self._piece = STEPS_AT_A_TIME if pieces and record == "counts" else self.steps
+        self._keys = [noise_keys(one, seed, chip.index) for one, chip in zip(layers, chips)]
+        self._read = [read_keys(one, seed, chip.index) for one, chip in zip(layers, chips)]
+        self.provenance: list[Mapping[str, object]] = [
+            {
+                "engine": engine,
+                "encoding": encoding,
+                "decoding": self._decoding,
+                "seed": str(seed),
+                "schedule": schedule,
+                **chip.provenance,
+            }
+            for chip in chips
+        ]
+        self._at_a_time = self._engine.most_samples(
+            self._nodes, min(self._piece, self.steps), spiking_input=encoding != "current"
         )
-    return np.stack(rows, axis=1), np.stack(active_steps, axis=1)
+        self._check_memory(stored)
+
+    def _check_memory(self, stored: bool) -> None:
+        n_samples, chips = self.levels.shape[0], len(self._chips)
+        outputs = 4 * Wiring(self._nodes[0]).layers[-1].n_outputs * self._kept.size
+        at_a_time = min(n_samples, self._at_a_time)
+        piece = min(self._piece, self.steps)
+        check_memory(
+            {
+                f"the spikes of {at_a_time} samples in {piece} steps": at_a_time
+                * piece
+                * bytes_of_a_step(self._nodes),
+                f"the outputs of {n_samples} samples after {self._kept.size} steps": chips
+                * outputs
+                * (at_a_time if stored else n_samples),
+            },
+            "Keep outputs at fewer steps (outputs_at=[...]) or only counts (record='counts'), take "
+            "fewer steps, samples or chips at once, or write to a store (to='run.zarr').",
+        )
+
+    def sink(self, to: str | os.PathLike[str] | None) -> _Sink:
+        """Return where the recordings of one chip go."""
+        told = {**self.provenance[0], "steps": self.steps, "record": self._record}
+        if self._kept.size < self.steps:
+            told["outputs_at"] = self._kept.tolist()
+        return _sink(to, self.levels, told)
+
+    def batches(
+        self, done: int, progress: Callable[[int, int], None] | None
+    ) -> Iterator[list[xr.Dataset]]:
+        """Yield the recordings of the chips for some samples after the others."""
+        n_samples = self.levels.shape[0]
+        for first in range(done, n_samples, self._at_a_time):
+            some = self.levels[first : first + self._at_a_time]
+            yield self._batch(some, first)
+            if progress is not None:
+                progress(first + some.shape[0], n_samples)
+
+    def _batch(self, levels: NDArray[np.int16 | np.int8], first: int) -> list[xr.Dataset]:
+        constant = levels if self._encoding == "current" else None
+        batches = []
+        for nodes, keys, read in zip(self._nodes, self._keys, self._read):
+            drive = None
+            if constant is not None:
+                drive = encode(levels, nodes, steps=self.steps, encoding="current").drive
+            reading = readings(nodes, constant, read)
+            batches.append(ChipBatch(nodes=nodes, drive=drive, keys=keys, readings=reading))
+        tallies = [
+            Tally(
+                nodes, constant, n_samples=levels.shape[0], decoding=self._decoding, kept=self._kept
+            )
+            for nodes in self._nodes
+        ]
+        held: list[NDArray[np.int8] | None] = []
+
+        def pieces() -> Iterator[tuple[int, NDArray[np.int8] | None]]:
+            """Encode piece after piece as the engine comes to it."""
+            for start in range(0, self.steps, self._piece):
+                piece = range(start, min(start + self._piece, self.steps))
+                held.clear()
+                held.append(None if constant is not None else self._trains(levels, first, piece))
+                yield len(piece), held[0]
+
+        whole: list[Activity | None] = [None] * len(tallies)
+        for found in self._engine.run(batches, pieces(), first_sample=first):
+            for n, tally in enumerate(tallies):
+                tally.take(found[n], held[0])
+            if self._record == "spikes":
+                whole[:] = found
+            # The next piece comes when nothing holds this one any more.
+            del found
+        return [
+            self._recorded(n, tally, whole[n], held[0], first) for n, tally in enumerate(tallies)
+        ]
+
+    def _trains(
+        self, levels: NDArray[np.int16 | np.int8], first: int, piece: range
+    ) -> NDArray[np.int8]:
+        return input_trains(
+            levels,
+            steps=self.steps,
+            encoding=self._encoding,
+            seed=self._seed,
+            first_sample=first,
+            piece=piece,
+        )
+
+    def _recorded(
+        self,
+        n: int,
+        tally: Tally,
+        whole: Activity | None,
+        spikes: NDArray[np.int8] | None,
+        first: int,
+    ) -> xr.Dataset:
+        kept: Activity | recording.Counts = tally.counts()
+        if whole is not None:
+            kept = whole if spikes is None else with_input(whole, spikes)
+        part = recording.build(
+            kept,
+            self._nodes[n],
+            steps=self.steps,
+            dt=self._chips[n].dt,
+            output=tally.output(),
+            active_rows=tally.active_rows(),
+            active_steps=tally.active_steps(),
+            first_trial=first,
+            has_input=spikes is not None,
+            record=self._record,
+            kept=self._kept,
+            provenance=self.provenance[n],
+        )
+        classes = self._networks[n].classes
+        return part if classes is None else part.assign_coords(category=("category", classes))
 
 
-def _constant(levels: NDArray[np.int16 | np.int8], steps: int) -> NDArray[np.int8]:
-    """Return which rows a constant current drives, step by step the same."""
-    one = (levels != 0).astype(np.int8)[:, np.newaxis]
-    return np.broadcast_to(one, (one.shape[0], steps, one.shape[2]))
+def _kept(outputs_at: Sequence[int] | None, steps: int) -> NDArray[np.int64]:
+    """Return the steps after which outputs are kept, ascending, the last one among them."""
+    if outputs_at is None:
+        return np.arange(1, steps + 1)
+    chosen = np.unique([*outputs_at, steps])
+    if chosen.dtype.kind not in "iu" or chosen[0] < 1 or chosen[-1] > steps:
+        raise ValueError(f"outputs_at expects steps from 1 to {steps}, got {list(outputs_at)}.")
+    return chosen.astype(np.int64)
 
 
-def _active_steps(layer: ChargeLayer, spikes: NDArray[np.int8]) -> NDArray[np.int64]:
-    """Return in how many steps, over all positions, any input drives a layer; shape (sample,)."""
-    n_samples, steps, _ = spikes.shape
-    # A constant current is the same array in every step: one stands for all.
-    times = steps if spikes.strides[1] == 0 else 1
-    some = np.ascontiguousarray(spikes[:, : steps // times])
-    counts = np.empty(n_samples, np.int64)
-    if layer.gather is None:
-        driven_steps(some, counts)
-    else:
-        index = layer.gather.index
-        driven_positions(some, index.reshape(index.shape[0], -1), counts)
-    return times * counts
-
-
-def _with_input(activity: Activity, spikes: NDArray[np.int8]) -> Activity:
-    return Activity(spikes=(spikes, *activity.spikes), membrane=activity.membrane)
+def _engine_of(name: str) -> tuple[ChipEngine, bool]:
+    """Return an engine of several chips, and whether it runs time in pieces."""
+    run = registry.lookup("engines", name)
+    if registry.knows("chip_engines", name):
+        return registry.lookup("chip_engines", name)(), True
+    return OneByOne(run, SAMPLES_AT_A_TIME, BATCH_BYTES), False
 
 
 class _Sink(Protocol):
@@ -445,30 +517,3 @@ def _network_of(model: Model) -> SpikingNetwork:
             "Convert a trained network first: spikeram.convert(model, calibration)."
         )
     return network
-
-
-def _checked_decoding(decoding: Decoding | None, layer: ChargeLayer) -> Decoding:
-    adds_up = layer.reset == "subtract" and layer.decay == 1
-    if decoding is None:
-        return "membrane" if adds_up else "counts"
-    if decoding not in get_args(Decoding):
-        raise ValueError(
-            f"decoding expects one of {', '.join(get_args(Decoding))}, got {decoding!r}."
-        )
-    silent = int(np.count_nonzero(layer.threshold > layer.rail))
-    if decoding == "first" and silent:
-        raise ValueError(
-            f"decoding='first' waits for output spikes, but {silent} of {layer.n_outputs} outputs "
-            "have thresholds beyond the rails and cannot fire. Use decoding='membrane'."
-        )
-    if decoding == "membrane" and not adds_up:
-        raise ValueError(
-            "decoding='membrane' adds up charge, which a reset to zero or a leak takes away. Use "
-            "decoding='counts'."
-        )
-    return decoding
-
-
-def _batch_size(nodes: Sequence[ChargeLayer | MaxPool], steps: int) -> int:
-    neurons = sum(Wiring(nodes).widths.values())
-    return max(1, min(SAMPLES_AT_A_TIME, BATCH_BYTES // (steps * neurons)))

@@ -29,7 +29,7 @@ def fire(charge, *, threshold=100, burst, kind=UNIPOLAR, negative=0, u=0, rail=2
     integrate_bursts(
         np.array(charge, np.int32)[:, np.newaxis], np.zeros(1, np.int32),
         np.array([threshold], np.int32), np.array([negative], np.int32), rail, burst, kind,
-        np.uint64(0), 0, 0.0, 0, np.array([u], np.int32), spikes, trace,
+        np.uint64(0), 0, 0, 0.0, 0, np.array([u], np.int32), np.zeros(1, np.int32), spikes, trace,
     )  # fmt: skip
     return spikes[:, 0].tolist(), trace[:, 0].tolist()
 

@@ -50,7 +50,8 @@ def fire_signed(charge, *, threshold, negative, u, rail=2**30):
     integrate_signed(
         np.array(charge, np.int32)[:, np.newaxis], np.zeros(1, np.int32),
         np.array([threshold], np.int32), np.array([negative], np.int32), rail, np.uint64(0), 0,
-        0.0, 0, np.array([u], np.int32), spikes, np.zeros((0, 1), np.int32),
+        0, 0.0, 0, np.array([u], np.int32), np.zeros(1, np.int32), spikes,
+        np.zeros((0, 1), np.int32),
     )  # fmt: skip
     return spikes[:, 0].tolist()
 
@@ -136,8 +137,8 @@ def test_a_leak_follows_the_exponential():
     none, zero = np.zeros((0, 1), np.int32), np.zeros(1, np.int32)
     limit = np.array([2**30], np.int32)
     integrate_noisy(
-        none, zero, limit, 2**30, False, True, neuron.decay(), np.uint64(0), 0, 0.0, 0, u, spikes,
-        trace,
+        none, zero, limit, 2**30, False, True, neuron.decay(), np.uint64(0), 0, 0, 0.0, 0, u,
+        spikes, trace,
     )  # fmt: skip
     expected = 1_000_000 * np.exp(-np.arange(1, 31) / 10)
     # Rounding to a quantum in every step adds at most half of 1 / (1 - decay) quanta.

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from spikeram import recording, simulation
+from spikeram.clocked import Clocked
 from spikeram.conversion import convert
 from spikeram.encoding import encode, input_levels
 from spikeram.errors import SimulationInterrupted
@@ -440,10 +441,12 @@ def test_an_ideal_network_costs_what_an_ideal_chip_does():
 
 def test_batches_shrink_where_there_are_many_steps():
     layers = convert(trained(), inputs(0, 50), steps=4).charge_layers()
-    assert simulation._batch_size(layers, 4) == 64
+    assert Clocked().most_samples([layers], 4, spiking_input=False) == 64
     neurons = 8 + 5 + 3 + 6
-    assert simulation._batch_size(layers, 2**23) * 2**23 * neurons <= 2**28
-    assert simulation._batch_size(layers, 2**40) == 1
+    for chips in ([layers], [layers] * 2):
+        most = Clocked().most_samples(chips, 2**18, spiking_input=False)
+        assert 1 < most * 2**18 * neurons * len(chips) <= 2**27
+    assert Clocked().most_samples([layers], 2**40, spiking_input=False) == 1
 
 
 def test_a_trained_network_has_to_be_converted_first():

@@ -25,8 +25,8 @@ def _fire_once(v, threshold, low, fired):
 
 @numba.njit(nogil=True, cache=True)
 def integrate_bursts(
-    charge, bias, threshold, negative, rail, burst, kind, key, sample, sigma, kick,
-    u, spikes, trace,
+    charge, bias, threshold, negative, rail, burst, kind, key, first_step, sample, sigma, kick,
+    u, count, spikes, trace,
 ):  # fmt: skip
     """Run one sample through its steps, comparing up to `burst` times after each integration.
 
@@ -37,7 +37,6 @@ def integrate_bursts(
     traced = trace.shape[0] > 0
     random = sigma > 0.0 or kick != 0
     never = np.int32(-(2**31))
-    count = np.zeros(u.size, np.int32)
     low = np.full(u.size, never)
     for j in range(u.size):
         if kind == TERNARY:
@@ -53,7 +52,7 @@ def integrate_bursts(
             if driven:
                 v += charge[k, j]
             if random:
-                v += noise(key, k, sample, j, sigma, kick)
+                v += noise(key, first_step + k, sample, j, sigma, kick)
             held[j] = min(max(v, -rail), rail)
         fired = spikes[k]
         fired[:] = 0
@@ -76,15 +75,15 @@ def integrate_bursts(
 
 @numba.njit(nogil=True, cache=True)
 def integrate_bursts_batch(
-    charge, bias, threshold, negative, rail, burst, kind, key, first, sigma, kick,
-    u, spikes, trace,
+    charge, bias, threshold, negative, rail, burst, kind, key, first_step, first, sigma, kick,
+    u, count, spikes, trace,
 ):  # fmt: skip
     """Run several samples; `first` is the first sample's number."""
     for s in range(spikes.shape[0]):
         own = bias[min(s, bias.shape[0] - 1)]
         integrate_bursts(
-            charge[s], own, threshold, negative, rail, burst, kind, key, first + s, sigma, kick,
-            u[s], spikes[s], trace[s],
+            charge[s], own, threshold, negative, rail, burst, kind, key, first_step, first + s,
+            sigma, kick, u[s], count[s], spikes[s], trace[s],
         )  # fmt: skip
 
 

@@ -9,16 +9,17 @@ from spikeram._kernels.random import philox
 
 
 @numba.njit(nogil=True, cache=True)
-def fill_rate(levels, full, spikes):
+def fill_rate(levels, full, first_step, spikes):
     """Write evenly spaced spikes: an integrate-and-fire neuron with half a threshold of charge.
 
-    levels (sample, input) int16 in -full ... full; spikes (sample, step, input) int8.
+    levels (sample, input) int16 in -full ... full; spikes (sample, step, input) int8, of which the
+    first step is number `first_step`.
     """
     for s in range(spikes.shape[0]):
         for i in range(spikes.shape[2]):
-            level = abs(levels[s, i])
+            level = np.int64(abs(levels[s, i]))
             sign = 1 if levels[s, i] > 0 else -1
-            charge = full // 2
+            charge = (full // 2 + first_step * level) % full
             for k in range(spikes.shape[1]):
                 charge += level
                 if charge >= full:
@@ -27,30 +28,31 @@ def fill_rate(levels, full, spikes):
 
 
 @numba.njit(nogil=True, cache=True)
-def fill_latency(levels, full, spikes):
-    """Write the last steps of each train: as many as evenly spaced spikes would be.
+def fill_latency(levels, full, steps, first_step, spikes):
+    """Write the last of `steps` steps: as many as evenly spaced spikes would be.
 
-    levels (sample, input) int16 in -full ... full; spikes (sample, step, input) int8.
-    """
-    steps = spikes.shape[1]
-    for s in range(spikes.shape[0]):
-        for k in range(steps):
-            for i in range(spikes.shape[2]):
-                level = np.int64(levels[s, i])
-                if k >= steps - (2 * steps * abs(level) + full) // (2 * full):
-                    spikes[s, k, i] = 1 if level > 0 else -1
-
-
-@numba.njit(nogil=True, cache=True)
-def fill_poisson(key, first_sample, levels, full, spikes):
-    """Write independent spikes with probability level / full a step, addressed by counter.
-
-    levels (sample, input) int16 in -full ... full; spikes (sample, step, input) int8.
+    levels (sample, input) int16 in -full ... full; spikes (sample, step, input) int8, of which the
+    first step is number `first_step`.
     """
     for s in range(spikes.shape[0]):
         for k in range(spikes.shape[1]):
             for i in range(spikes.shape[2]):
-                word, _, _, _ = philox(key, k, i, first_sample + s, 0)
+                level = np.int64(levels[s, i])
+                if first_step + k >= steps - (2 * steps * abs(level) + full) // (2 * full):
+                    spikes[s, k, i] = 1 if level > 0 else -1
+
+
+@numba.njit(nogil=True, cache=True)
+def fill_poisson(key, first_step, first_sample, levels, full, spikes):
+    """Write independent spikes with probability level / full a step, addressed by counter.
+
+    levels (sample, input) int16 in -full ... full; spikes (sample, step, input) int8, of which the
+    first step is number `first_step`.
+    """
+    for s in range(spikes.shape[0]):
+        for k in range(spikes.shape[1]):
+            for i in range(spikes.shape[2]):
+                word, _, _, _ = philox(key, first_step + k, i, first_sample + s, 0)
                 if np.int64(word) * full < np.int64(abs(levels[s, i])) << 32:
                     spikes[s, k, i] = 1 if levels[s, i] > 0 else -1
 

@@ -82,6 +82,7 @@ def integrate_noisy(
     subtract,
     decay,
     key,
+    first_step,
     sample,
     sigma,
     kick,
@@ -89,7 +90,10 @@ def integrate_noisy(
     spikes,
     trace,
 ):
-    """Run one sample through its steps, with a leak (`decay` < 1), noise, or both."""
+    """Run one sample through its steps, with a leak (`decay` < 1), noise, or both.
+
+    Noise is addressed by steps, of which the first is number `first_step`.
+    """
     driven = charge.shape[0] > 0
     traced = trace.shape[0] > 0
     random = sigma > 0.0 or kick != 0
@@ -102,7 +106,7 @@ def integrate_noisy(
             if driven:
                 v += charge[k, j]
             if random:
-                v += noise(key, k, sample, j, sigma, kick)
+                v += noise(key, first_step + k, sample, j, sigma, kick)
             v = min(max(v, -rail), rail)
             fired = np.int8(0)
             if v >= threshold[j]:
@@ -119,15 +123,15 @@ def integrate_noisy(
 
 @numba.njit(nogil=True, cache=True)
 def integrate_noisy_batch(
-    charge, bias, threshold, rail, ternary, subtract, decay, key, first, sigma, kick,
+    charge, bias, threshold, rail, ternary, subtract, decay, key, first_step, first, sigma, kick,
     u, spikes, trace,
 ):  # fmt: skip
     """Run several samples with a leak, noise, or both; `first` is the first sample's number."""
     for s in range(spikes.shape[0]):
         own = bias[min(s, bias.shape[0] - 1)]
         integrate_noisy(
-            charge[s], own, threshold, rail, ternary, subtract, decay, key, first + s, sigma, kick,
-            u[s], spikes[s], trace[s],
+            charge[s], own, threshold, rail, ternary, subtract, decay, key, first_step, first + s,
+            sigma, kick, u[s], spikes[s], trace[s],
         )  # fmt: skip
 
 
@@ -148,17 +152,18 @@ def _fire_signed(v, threshold, negative, low, high, u, count, fired):
 
 @numba.njit(nogil=True, cache=True)
 def integrate_signed(
-    charge, bias, threshold, negative, rail, key, sample, sigma, kick, u, spikes, trace
-):
+    charge, bias, threshold, negative, rail, key, first_step, sample, sigma, kick,
+    u, count, spikes, trace,
+):  # fmt: skip
     """Run one sample of signed neurons through its steps, with or without noise.
 
     negative (output,) int32 is the charge of a spike whose count is below zero, 0 where the
-    count never is; the other arrays are those of `integrate`.
+    count never is; count (output,) int32 the net spikes before the first step, changed; the other
+    arrays are those of `integrate`.
     """
     driven = charge.shape[0] > 0
     traced = trace.shape[0] > 0
     random = sigma > 0.0 or kick != 0
-    count = np.zeros(u.size, np.int32)
     low = np.empty(u.size, np.int32)
     for j in range(u.size):
         low[j] = (threshold[j] - negative[j]) // 2 if negative[j] > 0 else np.int32(-(2**31))
@@ -167,7 +172,7 @@ def integrate_signed(
     for k in range(spikes.shape[0]):
         if random:
             for j in range(u.size):
-                v = np.int64(u[j]) + bias[j] + noise(key, k, sample, j, sigma, kick)
+                v = np.int64(u[j]) + bias[j] + noise(key, first_step + k, sample, j, sigma, kick)
                 if driven:
                     v += charge[k, j]
                 held[j] = min(max(v, -rail), rail)
@@ -184,19 +189,22 @@ def integrate_signed(
 
 @numba.njit(nogil=True, cache=True)
 def integrate_signed_batch(
-    charge, bias, threshold, negative, rail, key, first, sigma, kick, u, spikes, trace
-):
+    charge, bias, threshold, negative, rail, key, first_step, first, sigma, kick,
+    u, count, spikes, trace,
+):  # fmt: skip
     """Run several samples of signed neurons; `first` is the first sample's number."""
     for s in range(spikes.shape[0]):
         own = bias[min(s, bias.shape[0] - 1)]
         integrate_signed(
-            charge[s], own, threshold, negative, rail, key, first + s, sigma, kick, u[s],
-            spikes[s], trace[s],
+            charge[s], own, threshold, negative, rail, key, first_step, first + s, sigma, kick,
+            u[s], count[s], spikes[s], trace[s],
         )  # fmt: skip
 
 
 @numba.njit(nogil=True, cache=True)
-def digitise(charge, bias, threshold, rail, digits, key, sample, sigma, kick, u, spikes, trace):
+def digitise(
+    charge, bias, threshold, rail, digits, key, first_step, sample, sigma, kick, u, spikes, trace
+):
     """Run one sample of a converter: each line's charge of each step, rounded, digit by digit.
 
     threshold (output,) int32 is full scale, 2**digits units; output ``p * lines + line`` is digit p
@@ -215,7 +223,7 @@ def digitise(charge, bias, threshold, rail, digits, key, sample, sigma, kick, u,
             if driven:
                 v += charge[k, line]
             if random:
-                v += noise(key, k, sample, line, sigma, kick)
+                v += noise(key, first_step + k, sample, line, sigma, kick)
             v = min(max(v, -rail), rail)
             full = np.int64(threshold[line])
             size = min((2 * whole * abs(v) + full) // (2 * full), whole - 1)
@@ -230,12 +238,12 @@ def digitise(charge, bias, threshold, rail, digits, key, sample, sigma, kick, u,
 
 @numba.njit(nogil=True, cache=True)
 def digitise_batch(
-    charge, bias, threshold, rail, digits, key, first, sigma, kick, u, spikes, trace
+    charge, bias, threshold, rail, digits, key, first_step, first, sigma, kick, u, spikes, trace
 ):
     """Run several samples of a converter; `first` is the first sample's number."""
     for s in range(spikes.shape[0]):
         own = bias[min(s, bias.shape[0] - 1)]
         digitise(
-            charge[s], own, threshold, rail, digits, key, first + s, sigma, kick, u[s],
+            charge[s], own, threshold, rail, digits, key, first_step, first + s, sigma, kick, u[s],
             spikes[s], trace[s],
         )  # fmt: skip

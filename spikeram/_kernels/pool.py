@@ -28,14 +28,15 @@ def pool_step(counts, index, largest, out):
 
 
 @numba.njit(nogil=True, cache=True)
-def pool_trains(spikes, index, out):
-    """Write the pooled spike trains: spikes (sample, step, input), out (sample, step, output)."""
-    counts = np.empty(spikes.shape[2], np.int32)
-    largest = np.empty(index.shape[0], np.int32)
+def pool_trains(spikes, index, counts, largest, out):
+    """Write the pooled spike trains: spikes (sample, step, input), out (sample, step, output).
+
+    counts (sample, input) and largest (sample, output) int32, from before the first step, are
+    changed.
+    """
     for s in range(spikes.shape[0]):
-        counts[:] = 0
-        largest[:] = 0
+        own = counts[s]
         for k in range(spikes.shape[1]):
-            for i in range(counts.size):
-                counts[i] += spikes[s, k, i]
-            pool_step(counts, index, largest, out[s, k])
+            for i in range(own.size):
+                own[i] += spikes[s, k, i]
+            pool_step(own, index, largest[s], out[s, k])

@@ -55,6 +55,14 @@ def _fill_normals(key, step, sample, out):
 
 
 @numba.njit(nogil=True, cache=True)
+def read_noise_of(key, step, sample, neuron, variance):
+    """Return the normal charge of one neuron in one step, in whole quanta."""
+    words = philox(key, step, neuron // 4, sample, 0)
+    z = inverse_normal(words[neuron % 4] * _STEP + _HALF_STEP)
+    return round(math.sqrt(variance) * z)
+
+
+@numba.njit(nogil=True, cache=True)
 def add_read_noise(key, first_step, first_sample, squares, unit, base, worth, out):
     """Add normal charge of the variance of the driven cells to `out`, in whole quanta.
 

@@ -58,7 +58,9 @@ if TYPE_CHECKING:
     help="How the output is read: its charge, its spikes, or which neuron fires first. "
     "Default: the charge where it adds up, else the spikes.",
 )
-@click.option("--engine", default="clocked", show_default=True, help="clocked, event or brian2.")
+@click.option(
+    "--engine", default="clocked", show_default=True, help="clocked, event, brian2 or cuda."
+)
 @click.option("--output", type=FILE, required=True, help="The recording, .nc or .zarr.")
 def run(
     network: Path, data: Path, steps: int | None, chip: str, delay: str, seed: int, index: int,

@@ -39,6 +39,9 @@ def prediction(
     chosen = steps if step is None else step
     if not 1 <= chosen <= steps:
         raise ValueError(f"prediction expects a step from 1 to {steps}, got {chosen}.")
+    if chosen not in ds["step"].values:
+        some = _listed(ds["step"].values)
+        raise ValueError(f"The recording has no output after step {chosen}, only after {some}.")
     decided = _decisions(ds, classes).sel(step=chosen)
     return labelled(decided, "1", "predicted class", "prediction")
 
@@ -123,10 +126,10 @@ def early_decision(
         correct decisions, and `mean_steps`; `n` is the number of trials.
     """
     sure = _sure(ds, confidence, margin)
-    steps = sure.shape[1]
+    steps = int(ds.attrs["steps"])
     if not 1 <= min_steps <= steps:
         raise ValueError(f"early_decision expects min_steps from 1 to {steps}, got {min_steps}.")
-    sure[:, : min_steps - 1] = False
+    sure[:, ds["step"].values < min_steps] = False
     sure[:, -1] = True
     last = sure.argmax(axis=1)
     decided = _decisions(ds, classes)

@@ -1,0 +1,171 @@
+"""What a run counts, piece by piece of time: spikes, rows and steps driven, decoded outputs.
+
+Sums over steps are all that a recording of counts holds, so that it takes no more memory for more
+steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikeram._kernels.encoding import driven_positions, driven_steps
+from spikeram.burst import most_spikes
+from spikeram.charge import ChargeLayer
+from spikeram.clocked import incoming
+from spikeram.decoding import Decoder, Decoding
+from spikeram.pool import MaxPool
+from spikeram.recording import Activity, Counts, counts_of, spikes_of
+from spikeram.wiring import INPUT, Wiring
+
+
+class Tally:
+    """The counts of one chip on a batch of samples.
+
+    Parameters
+    ----------
+    nodes : sequence of ChargeLayer and MaxPool
+        The chip.
+    levels : int16 ndarray of shape (sample, input), or None
+        Levels of a constant input; None where the input is spikes.
+    n_samples : int
+        Number of samples.
+    decoding : {"membrane", "counts", "first"}
+        How the output layer is read.
+    kept : int64 ndarray of shape (step,)
+        After which steps the output is kept, ascending.
+    """
+
+    def __init__(
+        self,
+        nodes: Sequence[ChargeLayer | MaxPool],
+        levels: NDArray[np.int16 | np.int8] | None,
+        *,
+        n_samples: int,
+        decoding: Decoding,
+        kept: NDArray[np.int64],
+    ) -> None:
+        self._wiring = Wiring(nodes)
+        self._driven_inputs = None if levels is None else (levels != 0).astype(np.int8)
+        self._decoder = Decoder(self._wiring.layers[-1], decoding, n_samples)
+        self._kept = kept
+        self._n_samples = n_samples
+        self._most = most_spikes(self._wiring)
+        self._names = [layer.name for layer in self._wiring.layers]
+        self._counted = self._names if levels is not None else [INPUT, *self._names]
+        self._outputs: list[NDArray[np.float32]] = []
+        self._spikes: dict[str, NDArray[np.int64]] = {}
+        self._negative = dict.fromkeys(self._counted, False)
+        self._active = {name: np.zeros(n_samples, np.int64) for name in self._names}
+        self._counters = {
+            node.name: node.counters(
+                n_samples, self._wiring.widths[self._wiring.sources[node.name][0]]
+            )
+            for node in nodes
+            if isinstance(node, MaxPool)
+        }
+        self.steps = 0
+
+    def take(self, activity: Activity, spikes: NDArray[np.int8] | None) -> None:
+        """Count the next steps.
+
+        Parameters
+        ----------
+        activity : Activity
+            What the chip did in them.
+        spikes : int8 ndarray of shape (sample, step, input), or None
+            The input's spikes, if there are any.
+        """
+        steps = activity.membrane.shape[1]
+        whole = activity if spikes is None else with_input(activity, spikes)
+        self._add(counts_of(whole, [self._most[name] for name in self._counted]))
+        output = self._decoder.take(activity.spikes[-1], activity.membrane)
+        here = self._kept[(self._kept > self.steps) & (self._kept <= self.steps + steps)]
+        # Copies of some: the others are let go.
+        chosen = here - self.steps - 1
+        if chosen.size:
+            self._outputs.append(output if chosen.size == steps else output[:, chosen])
+        self._add_active(activity, spikes, steps)
+        self.steps += steps
+
+    def counts(self) -> Counts:
+        """Return the spikes of each layer so far, of the input first where it has any."""
+        return Counts(
+            spikes=tuple(self._spikes[name] for name in self._counted),
+            any_negative=tuple(self._negative.values()),
+        )
+
+    def output(self) -> NDArray[np.float32]:
+        """Return the output after each step that is kept, of shape (sample, step, class)."""
+        return np.concatenate(self._outputs, axis=1)
+
+    def active_rows(self) -> NDArray[np.int64]:
+        """Return how often pairs of rows were driven, always-on ones too; (sample, crossbar)."""
+        found = []
+        for layer in self._wiring.layers:
+            driven = np.full(self._n_samples, layer.always_on * layer.n_uses * self.steps)
+            reuse = layer.reuse
+            for source, part in self._wiring.parts(layer.name):
+                if source == INPUT and self._driven_inputs is not None:
+                    driven += self.steps * (self._driven_inputs @ reuse[part])
+                else:
+                    driven += self._spikes[source] @ reuse[part]
+            found.append(driven)
+        return np.stack(found, axis=1)
+
+    def active_steps(self) -> NDArray[np.int64]:
+        """Return in how many steps, at all positions, any input drove; (sample, crossbar).
+
+        A step in which always-on rows alone are driven does not count.
+        """
+        return np.stack([self._active[name] for name in self._names], axis=1)
+
+    def _add(self, counts: Counts) -> None:
+        for name, some, negative in zip(self._counted, counts.spikes, counts.any_negative):
+            self._count(name, some)
+            self._negative[name] |= negative
+
+    def _count(self, name: str, some: NDArray[np.int64]) -> None:
+        self._spikes[name] = self._spikes[name] + some if name in self._spikes else some
+
+    def _add_active(self, activity: Activity, spikes: NDArray[np.int8] | None, steps: int) -> None:
+        wiring = self._wiring
+        trains = dict(zip(self._names, activity.spikes))
+        if spikes is not None:
+            trains[INPUT] = spikes
+        elif self._driven_inputs is not None:
+            # A constant current drives the same rows in every step.
+            one = self._driven_inputs[:, np.newaxis]
+            trains[INPUT] = np.broadcast_to(one, (one.shape[0], steps, one.shape[2]))
+        for node in wiring.nodes:
+            if isinstance(node, MaxPool):
+                (source,) = wiring.sources[node.name]
+                trains[node.name] = node.spikes(trains[source], self._counters[node.name])
+                # Pools leave no trace in recordings, but drive rows.
+                self._count(node.name, spikes_of(trains[node.name], self._most[node.name]))
+                continue
+            arriving = incoming(wiring, node.name, trains)
+            if arriving is not None:
+                self._active[node.name] += _active_steps(node, arriving)
+
+
+def with_input(activity: Activity, spikes: NDArray[np.int8]) -> Activity:
+    """Return an activity with the input's spikes as its first layer's."""
+    return Activity(spikes=(spikes, *activity.spikes), membrane=activity.membrane)
+
+
+def _active_steps(layer: ChargeLayer, spikes: NDArray[np.int8]) -> NDArray[np.int64]:
+    """Return in how many steps, over all positions, any input drives a layer; shape (sample,)."""
+    n_samples, steps, _ = spikes.shape
+    # A constant current is the same array in every step: one stands for all.
+    times = steps if spikes.strides[1] == 0 else 1
+    some = np.ascontiguousarray(spikes[:, : steps // times])
+    counts = np.empty(n_samples, np.int64)
+    if layer.gather is None:
+        driven_steps(some, counts)
+    else:
+        index = layer.gather.index
+        driven_positions(some, index.reshape(index.shape[0], -1), counts)
+    return times * counts
