@@ -85,7 +85,7 @@ def test_a_matrix_over_several_cores_computes_the_same():
 def test_calibration_takes_up_the_offsets_of_lines():
     lstm, x = small(sum_bits=16, sum_limit=30.0), sequences(200)
     chip = recurrent.program(lstm, chip=chips.ideal(), seed=0)
-    errors = recurrent.line_errors(chip, sigma_sample="10 mV", sigma_comparator="50 mV", seed=0)
+    errors = recurrent.line_errors(chip, sigma_sample="3 mV", sigma_comparator="50 mV", seed=0)
     settings = recurrent.operating_points(chip, x[:100], adc=replace(FINE, bits=8))
     own = recurrent.calibrate(chip, x[:100], settings, errors=errors)
     before, after = (

@@ -13,10 +13,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from spikeram.conversion.training import Recipe, Stage
 from spikeram.datasets import LabelledSet
+from spikeram.lstm import LSTM
 from spikeram.models.networks import speech
 from spikeram.models.networks.command import command
 from spikeram.models.networks.network import Network
@@ -128,6 +130,34 @@ def samples(part: str) -> LabelledSet:
     """Return the frames of clips that do not overlap, and the words."""
     found = speech.samples(part)
     return replace(found, x=np.ascontiguousarray(found.x[:, ::2]))
+
+
+def lstm_of(model: nn.Module) -> LSTM:
+    """Return a model as arrays, which `spikeram.recurrent.program` takes."""
+    if not isinstance(model, KeywordLSTM):
+        raise TypeError(f"lstm_of expects a KeywordLSTM, got {type(model).__name__}.")
+
+    def weights(layers: nn.ModuleList) -> NDArray[np.float64]:
+        """Return weights of shape (cell, input, output)."""
+        return np.stack([layer.weight.detach().double().numpy().T for layer in layers])  # type: ignore[operator, union-attr]
+
+    def biases(layers: nn.ModuleList) -> NDArray[np.float64]:
+        return np.stack([layer.bias.detach().double().numpy() for layer in layers])  # type: ignore[operator, union-attr]
+
+    def by_gate(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return weights of shape (cell, gate, input, unit)."""
+        return values.reshape(N_CELLS, -1, N_GATES, N_HIDDEN).swapaxes(1, 2)
+
+    return LSTM(
+        from_input=by_gate(weights(model.from_input)),
+        from_hidden=by_gate(weights(model.from_hidden)),
+        bias=biases(model.from_input).reshape(N_CELLS, N_GATES, N_HIDDEN),
+        to_output=weights(model.to_output),
+        output_bias=biases(model.to_output),
+        input_bits=speech.BITS,
+        sum_limit=SUM_LIMIT,
+        state_limit=CELL_LIMIT,
+    )
 
 
 NETWORK = Network(
