@@ -88,4 +88,5 @@ def varied(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     most = torch.randint(0, _MASK * frames // N_FRAMES + 1, (n, 1), generator=generator)
     masked = (frame >= first) & (frame < first + most)
     moved = moved.masked_fill(masked[..., None], 0.0)
-    return torch.floor(moved.clamp(-1, 1) * LEVELS + 0.5) / LEVELS
+    result: torch.Tensor = torch.floor(moved.clamp(-1, 1) * LEVELS + 0.5) / LEVELS
+    return result

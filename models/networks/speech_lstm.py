@@ -92,6 +92,10 @@ class _Recurrence(torch.autograd.Function):
         return to_sums, torch.bmm(sums.transpose(1, 2), hidden)
 
 
+def _linear(layers: nn.ModuleList) -> list[nn.Linear]:
+    return [layer for layer in layers if isinstance(layer, nn.Linear)]
+
+
 class KeywordLSTM(nn.Module):
     """The network; call it with clips (sample, frame, coefficient) in [-1, 1].
 
@@ -110,7 +114,7 @@ class KeywordLSTM(nn.Module):
         self.to_output = nn.ModuleList(
             nn.Linear(N_HIDDEN, speech.N_CLASSES) for _ in range(N_CELLS)
         )
-        for into, within in zip(self.from_input, self.from_hidden):
+        for into, within in zip(_linear(self.from_input), _linear(self.from_hidden)):
             nn.init.normal_(into.weight, std=0.3)
             nn.init.zeros_(into.bias)
             # A cell that keeps its state is where training begins best.
@@ -120,8 +124,8 @@ class KeywordLSTM(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the scores, of shape (sample, 12)."""
         ahead = torch.stack([layer(x.transpose(0, 1)) for layer in self.from_input], dim=1)
-        weight = torch.stack([layer.weight for layer in self.from_hidden])
-        hidden = _Recurrence.apply(ahead, weight)
+        weight = torch.stack([layer.weight for layer in _linear(self.from_hidden)])
+        hidden = _Recurrence.apply(ahead, weight)  # type: ignore[no-untyped-call]
         scores = [layer(each) for layer, each in zip(self.to_output, hidden)]
         return torch.stack(scores).mean(0)
 
@@ -139,10 +143,10 @@ def lstm_of(model: nn.Module) -> LSTM:
 
     def weights(layers: nn.ModuleList) -> NDArray[np.float64]:
         """Return weights of shape (cell, input, output)."""
-        return np.stack([layer.weight.detach().double().numpy().T for layer in layers])  # type: ignore[operator, union-attr]
+        return np.stack([layer.weight.detach().double().numpy().T for layer in _linear(layers)])
 
     def biases(layers: nn.ModuleList) -> NDArray[np.float64]:
-        return np.stack([layer.bias.detach().double().numpy() for layer in layers])  # type: ignore[operator, union-attr]
+        return np.stack([layer.bias.detach().double().numpy() for layer in _linear(layers)])
 
     def by_gate(values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return weights of shape (cell, gate, input, unit)."""
