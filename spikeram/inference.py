@@ -215,9 +215,9 @@ def calibrate(
         some = slice(None, None, -(-drive.shape[0] // OBSERVATIONS))
         wanted = _partial_sums(chip, n, _drive(network, n, next(trained)[1])[some])
         codes = _codes(chip.layers[n], settings[n], drive[some])
-        swept = _swept(settings[n], chip.layers[n].crossbar, codes, chip.chip.v_read)
-        readings = _product(chip, n, swept, errors, seed).readings(codes)
-        found.append(replace(swept, correction=fitted(readings, wanted, swept.correction)))
+        own = swept(settings[n], chip.layers[n].crossbar, codes, chip.chip.v_read)
+        readings = _product(chip, n, own, errors, seed).readings(codes)
+        found.append(replace(own, correction=fitted(readings, wanted, own.correction)))
         again = _product(chip, n, found[n], errors, seed)
         return _by_neuron(layer, again(_codes(chip.layers[n], found[n], drive)))
 
@@ -366,14 +366,37 @@ def line_errors(
     seed : int or numpy.random.SeedSequence
         Where the offsets come from.
     """
+    return errors_of_lines(
+        [layer.crossbar for layer in chip.layers],
+        sigma_read=sigma_read,
+        sigma_sample=sigma_sample,
+        sigma_comparator=sigma_comparator,
+        seed=seed,
+        index=chip.index,
+    )
+
+
+def errors_of_lines(
+    crossbars: Sequence[Crossbar],
+    *,
+    sigma_read: Quantity,
+    sigma_sample: Quantity,
+    sigma_comparator: Quantity,
+    seed: Seed,
+    index: int,
+) -> tuple[LineErrors, ...]:
+    """Return noise and normal offsets for the lines of each array of chip `index`.
+
+    Parameters are those of `line_errors`.
+    """
     spread = {
         "sample": as_si(sigma_sample, "V", "sigma_sample"),
         "comparator": as_si(sigma_comparator, "V", "sigma_comparator"),
     }
     found = []
-    for n, layer in enumerate(chip.layers):
-        rng = generator(seed, Purpose.LINE_OFFSETS, chip.index, n)
-        shape = (len(layer.crossbar.segments), layer.crossbar.shape[1])
+    for n, crossbar in enumerate(crossbars):
+        rng = generator(seed, Purpose.LINE_OFFSETS, index, n)
+        shape = (len(crossbar.segments), crossbar.shape[1])
         offsets = {name: sigma * rng.standard_normal(shape) for name, sigma in spread.items()}
         found.append(LineErrors(sigma_read=sigma_read, **offsets))
     return tuple(found)
@@ -671,10 +694,20 @@ def filling(
     )
 
 
-def _swept(
-    settings: LayerSettings, crossbar: Crossbar, codes: Array, v_most: Volt
-) -> LayerSettings:
-    """Return settings whose read voltages fill the converter on cells as they are."""
+def swept(settings: LayerSettings, crossbar: Crossbar, codes: Array, v_most: Volt) -> LayerSettings:
+    """Return settings whose read voltages fill the converter on cells as they are.
+
+    Parameters
+    ----------
+    settings : LayerSettings
+        Operating point, chosen without the cells.
+    crossbar : Crossbar
+        The array as it is.
+    codes : ndarray of shape (sample, input)
+        Inputs of the kind that will come.
+    v_most : Volt
+        Largest read voltage [V].
+    """
     point, adc, gain = settings.point, settings.point.phase_adc, crossbar.neuron.gain
     settled = np.array(largest_settled(crossbar, codes, point))
     full = min(FULL * adc.most * gain * adc.mean_decrement, HEADROOM * crossbar.neuron.v_rail)

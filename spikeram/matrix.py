@@ -115,7 +115,7 @@ def _window(
     layer: Layer, weight: NDArray[np.float64], chip: Chip, delay: Second
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
     """Return the weight that takes the end of the window, its unit, and which neurons count."""
-    top = _full_scale(weight, chip, delay)
+    top = full_scale(weight, chip, delay)
     own, per, loud = chip.column_gain == "threshold", np.ones_like(top), np.ones_like(top, bool)
     if own and chip.full_scale != "layer":
         return top, per, loud
@@ -128,8 +128,18 @@ def _window(
     return np.where(loud, shared, top), per, loud
 
 
-def _full_scale(weight: NDArray[np.float64], chip: Chip, delay: Second) -> NDArray[np.float64]:
-    """Return the weight of each column that takes the end of the window; 0 without weights."""
+def full_scale(weight: NDArray[np.float64], chip: Chip, delay: Second) -> NDArray[np.float64]:
+    """Return the weight of each column that takes the end of the window; 0 without weights.
+
+    Parameters
+    ----------
+    weight : ndarray of shape (row, column)
+        Weights.
+    chip : Chip
+        For its choice, its window and its cells.
+    delay : Second
+        When it is read [s].
+    """
     largest: NDArray[np.float64] = np.abs(weight).max(axis=0)
     if chip.full_scale == "layer":
         return np.full_like(largest, largest.max())
