@@ -79,6 +79,7 @@ def sample(
     *,
     seed: Seed,
     clamped: ArrayLike | None = None,
+    evidence: ArrayLike | None = None,
     first_sample: int = 0,
 ) -> Chain:
     """Return the chain that starts from given visible units.
@@ -95,6 +96,10 @@ def sample(
         Where decisions are drawn from, addressed by cycle, sample and unit.
     clamped : array_like of bool of shape (visible,) or (sample, visible), optional
         Visible units that stay as they are.
+    evidence : array_like of shape (visible,) or (sample, visible), optional
+        Fields that are added to those of visible units in every cycle: what else is known of each,
+        as the logarithm of the odds that it is 1. Pixels of which a share p was flipped bring
+        +-log((1 - p) / p).
     first_sample : int
         Number of the first sample, so that batches draw what all at once would.
 
@@ -109,12 +114,14 @@ def sample(
     held = _checked_mask(clamped, start.shape)
     keys = [key(seed, Purpose.GIBBS, direction) for direction in range(2)]
     units = fields.units(gibbs.levels)
+    known = _checked_evidence(evidence, start.shape) * units[1]
     codes, states, spikes = start, [], []
     for cycle in range(gibbs.cycles):
         at = {"first_sample": first_sample, "visit": cycle}
         z = fields.to_hidden(codes, gibbs.levels, **at)
         hidden = gibbs.hidden.fire(z, 1, unit=units[0], key=keys[0], **at)[:, :, 0]
-        codes = _visible(fields.to_visible(hidden, **at), gibbs, units[1], keys[1], at)
+        back = fields.to_visible(hidden, **at) + known
+        codes = _visible(back, gibbs, units[1], keys[1], at)
         codes = np.where(held, start, codes)
         spikes.append(hidden)
         states.append(codes)
@@ -153,3 +160,15 @@ def _checked_mask(clamped: ArrayLike | None, shape: tuple[int, ...]) -> NDArray[
             f"{mask.shape}."
         )
     return np.broadcast_to(mask, shape)
+
+
+def _checked_evidence(evidence: ArrayLike | None, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    if evidence is None:
+        return np.zeros(shape[1:])
+    known = np.asarray(evidence, np.float64)
+    if known.shape not in (shape, shape[1:]) or not np.all(np.isfinite(known)):
+        raise ValueError(
+            f"evidence expects finite fields of shape {shape[1:]} or {shape}, got shape "
+            f"{known.shape} or others than finite ones."
+        )
+    return known
