@@ -29,6 +29,10 @@ class FileFormatError(ValueError):
     """A file is damaged, foreign, or of another format version."""
 
 
+class DataError(OSError):
+    """A data set is not at hand and cannot be fetched."""
+
+
 class ExperimentError(ValueError):
     """An experiment is not as it must be, or its store is another's."""
 

@@ -25,8 +25,7 @@ from pydantic import BaseModel, ValidationError
 
 from spikeram.errors import FileFormatError
 
-# What numpy, zipfile, the decompressors and the parser of array headers raise on damaged bytes.
-_UNREADABLE = (
+UNREADABLE = (
     OSError,
     ValueError,
     TypeError,
@@ -43,6 +42,7 @@ _UNREADABLE = (
     zlib.error,
     lzma.LZMAError,
 )
+"""What numpy, zipfile, the decompressors and the parser of array headers raise on damaged bytes."""
 
 
 class Header(BaseModel, extra="forbid", strict=True):
@@ -189,7 +189,7 @@ def read_npz(
     FileFormatError
         If the file is missing, damaged, of another kind or from a newer version.
     """
-    arrays = _read_arrays(path)
+    arrays = read_arrays(path)
     text = str(arrays.pop("header", ""))
     try:
         found = Header.model_validate_json(text, extra="ignore")
@@ -237,7 +237,7 @@ def load_samples(path: str | Path) -> tuple[NDArray[np.generic], NDArray[np.gene
     FileFormatError
         If the file is missing, damaged, or has no ``x``.
     """
-    arrays = _read_arrays(path)
+    arrays = read_arrays(path)
     if "x" not in arrays:
         raise FileFormatError(
             f"{path} expects an array called 'x', got {', '.join(arrays) or 'none'}."
@@ -253,7 +253,14 @@ def load_samples(path: str | Path) -> tuple[NDArray[np.generic], NDArray[np.gene
     return x, y
 
 
-def _read_arrays(path: str | Path) -> dict[str, NDArray[np.generic]]:
+def read_arrays(path: str | Path) -> dict[str, NDArray[np.generic]]:
+    """Return all arrays of an ``.npz`` file, or the one of an ``.npy`` file as ``x``.
+
+    Raises
+    ------
+    FileFormatError
+        If the file is missing or damaged.
+    """
     try:
         with Path(path).open("rb") as file:
             # Without these bytes numpy takes anything for a pickle, and says so.
@@ -263,6 +270,6 @@ def _read_arrays(path: str | Path) -> dict[str, NDArray[np.generic]]:
             return {"x": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
     except FileNotFoundError:
         raise FileFormatError(f"There is no file {path}.") from None
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         reason = str(error) or type(error).__name__
         raise FileFormatError(f"{path} is not a readable .npz or .npy file: {reason}") from None
