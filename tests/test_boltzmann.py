@@ -243,11 +243,11 @@ def test_bad_input_is_named():
         sample(rbm, np.ones((2, 4)), BINARY, seed=0, evidence=[1.0])
     with pytest.raises(ValueError, match=r"Firing.kicks expects 0 to 32, got 33"):
         Firing(kicks=33)
+    spikes = spiking(program_machine(rbm, chip=ideal(), seed=0), np.ones((9, 4)), seed=0)
     with pytest.raises(ValueError, match="expects as many levels as steps, 7, got 1"):
-        spikes = spiking(program_machine(rbm, chip=ideal(), seed=0), np.ones((9, 4)), seed=0)
         sample(spikes, np.ones((2, 4)), BINARY, seed=0)
     with pytest.raises(CapacityError, match="takes 8.. rows .* Use another number of cores"):
         program_machine(machine(400, 10), chip=ideal(), seed=0)
+    low = program_machine(rbm, chip=ideal(neuron=SamplingNeuron(v_rail=0.1)), seed=0)
     with pytest.raises(CapacityError, match="beyond its rails of 0.1 V"):
-        low = ideal(neuron=SamplingNeuron(v_rail=0.1))
-        spiking(program_machine(rbm, chip=low, seed=0), np.ones((9, 4)), steps=100, seed=0)
+        spiking(low, np.ones((9, 4)), steps=100, seed=0)

@@ -6,12 +6,12 @@ For a batch of data :math:`v^+` a chain of k Gibbs cycles ends in :math:`v^-`, a
           - \langle (v^- - \mu)(h^- - \lambda)\rangle
 
 with hidden probabilities h (Hinton, Neural Computation 14, 1771, 2002), and with the means
-:math:`\mu` of the data and :math:`\lambda` of the hidden units taken off, so that hidden units do not
-first learn the mean (Melchior, Fischer and Wiskott, JMLR 17, 2016). Visible units are probabilities,
-hidden ones drawn. Noise of standard deviation :math:`\epsilon\,w_{max}` is added to weights and
-biases, anew for each batch and the same in both directions of its chain, as one array's cells are
-(Wan et al., Nature 608, 504, 2022); gradients change the clean weights, held within
-:math:`\pm w_{max}`.
+:math:`\mu` of the data and :math:`\lambda` of the hidden units taken off, so that hidden units do
+not first learn the mean (Melchior, Fischer and Wiskott, JMLR 17, 2016). Visible units are
+probabilities, hidden ones drawn. Noise of standard deviation :math:`\epsilon\,w_{max}` is added to
+weights and biases, anew for each batch and the same in both directions of its chain, as one
+array's cells are (Wan et al., Nature 608, 504, 2022); gradients change the clean weights, held
+within :math:`\pm w_{max}`.
 """
 
 from __future__ import annotations

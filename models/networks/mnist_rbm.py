@@ -1,8 +1,8 @@
-"""The Boltzmann machine that recovers MNIST digits on the chip: 784 pixels and 10 labels, 120 hidden.
+"""The Boltzmann machine that recovers MNIST digits on the chip.
 
-Pixels in 3 bits, hidden units binary and stochastic; contrastive divergence of 5 cycles with noise
-on weights whose largest is 1 (Wan et al., Nature 608, 504, 2022, and
-github.com/weierwan/Neurram_48core). Needs no torch.
+784 pixels in 3 bits and 10 labels are visible, 120 units hidden, binary and stochastic; contrastive
+divergence of 5 cycles with noise on weights whose largest is 1 (Wan et al., Nature 608, 504, 2022,
+and github.com/weierwan/Neurram_48core). Needs no torch.
 
     python -m spikeram.models.networks.mnist_rbm train
 """

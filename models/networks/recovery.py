@@ -16,14 +16,18 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit, logit
 
 from spikeram.boltzmann import Chain, Fields, Gibbs, sample
-from spikeram.seeds import Seed
+from spikeram.seeds import Purpose, Seed, generator
 
 SIDE = 28
 N_PIXELS = SIDE * SIDE
 FIRST_OCCLUDED = 19
 """First of the rows that are occluded: 9 of 28, a third."""
+
+LEAST = 0.005
+"""Least probability of a pixel to be white or black before anything is seen."""
 
 _FILL = {"black": 0.0, "white": 1.0}
 
@@ -69,7 +73,7 @@ def flipped(x: Images, *, share: float = 0.2, seed: int) -> Task:
     """
     if not 0 <= share <= 1:
         raise ValueError(f"flipped expects a share from 0 to 1, got {share}.")
-    wrong = np.random.default_rng([seed, 0]).random(x.shape) < share
+    wrong = generator(seed, Purpose.GIBBS, 3, 0).random(x.shape) < share
     corrupted = np.where(wrong, 1.0 - x, x)
     return Task(name="flipped", original=x, corrupted=corrupted, intact=~wrong)
 
@@ -79,9 +83,7 @@ def blind(task: Task) -> Task:
     return replace(task, name=f"{task.name}, blind", intact=None)
 
 
-def occluded(
-    x: Images, *, fill: Literal["random", "black", "white"] = "random", seed: int
-) -> Task:
+def occluded(x: Images, *, fill: Literal["random", "black", "white"] = "random", seed: int) -> Task:
     """Return images whose lowest third is hidden.
 
     Parameters
@@ -97,7 +99,7 @@ def occluded(
         raise ValueError(f"occluded expects images of shape (sample, {N_PIXELS}), got {x.shape}.")
     hidden = np.arange(N_PIXELS) >= FIRST_OCCLUDED * SIDE
     if fill == "random":
-        instead = np.random.default_rng([seed, 1]).integers(0, 2, x.shape).astype(np.float64)
+        instead = generator(seed, Purpose.GIBBS, 3, 1).integers(0, 2, x.shape).astype(np.float64)
     else:
         instead = np.full(x.shape, _FILL[fill])
     name = "occluded" if fill == "random" else f"occluded, {fill}"
@@ -112,6 +114,7 @@ def recover(
     *,
     seed: Seed,
     flips: float | None = None,
+    prior: Images | None = None,
 ) -> Chain:
     """Return the chain that starts from corrupted images; labels start at 0 and are free.
 
@@ -127,21 +130,24 @@ def recover(
         Where decisions are drawn from.
     flips : float, optional
         Of a blind task: the share of flipped pixels, which makes each pixel evidence.
+    prior : ndarray of shape (pixel,), optional
+        Mean training image. With it a chain on evidence starts from what each pixel alone says,
+        and not from the corrupted image, which holds hidden units in states of its noise.
     """
     others = fields.shape[0] - task.corrupted.shape[1]
-    clamped = evidence = None
+    first, clamped, evidence = task.corrupted, None, None
     if task.intact is not None:
         clamped = np.pad(task.intact, ((0, 0), (0, others)))
     elif flips is not None:
         odds = np.log((1 - flips) / flips) * (2 * task.corrupted - 1)
         evidence = np.pad(odds, ((0, 0), (0, others)))
-    start = np.pad(task.corrupted, ((0, 0), (0, others)))
+        if prior is not None:
+            first = expit(logit(np.clip(prior, LEAST, 1 - LEAST)) + odds)
+    start = np.pad(first, ((0, 0), (0, others)))
     return sample(fields, start, gibbs or Gibbs(), seed=seed, clamped=clamped, evidence=evidence)
 
 
-def recovered_error(
-    fields: Fields, task: Task, gibbs: Gibbs | None = None, *, seed: Seed
-) -> float:
+def recovered_error(fields: Fields, task: Task, gibbs: Gibbs | None = None, *, seed: Seed) -> float:
     """Return the L2 error of the images after the last cycle."""
     n_pixels = task.original.shape[1]
     return l2_error(recover(fields, task, gibbs, seed=seed).mean()[:, :n_pixels], task.original)

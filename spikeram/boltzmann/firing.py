@@ -54,7 +54,9 @@ class Firing:
     def __post_init__(self) -> None:
         if self.kicks is None:
             if self.size is not None:
-                raise ValueError("Firing.size is that of kicks, of which there are none: give both.")
+                raise ValueError(
+                    "Firing.size is that of kicks, of which there are none: give both."
+                )
             return
         check_count("Firing.kicks", self.kicks, 0, MOST_KICKS)
         if self.size is None:

@@ -45,9 +45,7 @@ class Fields(Protocol):
     ) -> NDArray[np.float64]:
         """Return the fields of hidden units for visible ones of `codes / levels`."""
 
-    def to_visible(
-        self, hidden: Spikes, *, first_sample: int, visit: int
-    ) -> NDArray[np.float64]:
+    def to_visible(self, hidden: Spikes, *, first_sample: int, visit: int) -> NDArray[np.float64]:
         """Return the fields of visible units."""
 
     def units(self, levels: int) -> tuple[float, float]:

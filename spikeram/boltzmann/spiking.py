@@ -11,8 +11,8 @@ steps, bias rows in all of them. A hidden neuron integrates S steps, then n kick
 each step a visible neuron integrates the difference of its pair of lines, gets n kicks, compares,
 and is discharged: S independent spikes or none, whose number is the code of the next half.
 
-U counts quanta of charge. With u quanta for a field of 1 (u S forward), the same in all neurons of
-a direction thanks to dummy cells, a neuron fires with the probability of `spikeram.boltzmann.firing` at
+U counts quanta of charge. With u quanta for a field of 1, the same in all neurons of a direction
+thanks to dummy cells, a neuron fires with the probability of `spikeram.boltzmann.firing` at
 :math:`z = (U - \theta) / u`: kicks of :math:`1.702\,u / \sqrt n` quanta make it nearly logistic.
 Where cells have drifted, thresholds take up the mean error of each line, measured on training data.
 
@@ -92,7 +92,7 @@ class SpikingMachine:
     def to_hidden(
         self, codes: Codes, levels: int, *, first_sample: int = 0, visit: int = 0
     ) -> NDArray[np.float64]:
-        """Return the charge of hidden neurons above threshold for so many spikes of visible ones."""
+        """Return the charge of hidden neurons above threshold; codes are numbers of spikes."""
         if levels != self.steps:
             raise ValueError(
                 f"SpikingMachine expects as many levels as steps, {self.steps}, got {levels}."
