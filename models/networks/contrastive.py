@@ -2,12 +2,11 @@ r"""Contrastive divergence with noise on the weights: how a Boltzmann machine is
 
 For a batch of data :math:`v^+` a chain of k Gibbs cycles ends in :math:`v^-`, and
 
-.. math:: \Delta W = \langle (v^+ - \mu)(h^+ - \lambda)\rangle
-          - \langle (v^- - \mu)(h^- - \lambda)\rangle
+.. math:: \Delta W = \langle v^+ h^+ \rangle - \langle v^- h^- \rangle, \qquad
+          \Delta b = \langle v^+ \rangle - \langle v^- \rangle, \qquad
+          \Delta c = \langle h^+ \rangle - \langle h^- \rangle
 
-with hidden probabilities h (Hinton, Neural Computation 14, 1771, 2002), and with the means
-:math:`\mu` of the data and :math:`\lambda` of the hidden units taken off, so that hidden units do
-not first learn the mean (Melchior, Fischer and Wiskott, JMLR 17, 2016). Visible units are
+with hidden probabilities h (Hinton, Neural Computation 14, 1771, 2002). Visible units are
 probabilities, hidden ones drawn. Noise of standard deviation :math:`\epsilon\,w_{max}` is added to
 weights and biases, anew for each batch and the same in both directions of its chain, as one
 array's cells are (Wan et al., Nature 608, 504, 2022); gradients change the clean weights, held
@@ -66,9 +65,9 @@ class Recipe:
     """
 
     n_hidden: int = 120
-    epochs: int = 12
-    batch: int = 64
-    rate: float = 0.03
+    epochs: int = 8
+    batch: int = 128
+    rate: float = 0.05
     momentum: float = 0.9
     decay: float = 1e-4
     cycles: int = 5
@@ -136,8 +135,7 @@ def fit(
         )
     path = None if checkpoint is None else Path(checkpoint)
     identity = {"recipe": asdict(recipe), "seed": seed, "shape": list(v.shape)}
-    mean = v.mean(axis=0)
-    state, first = _begin(mean, recipe, seed), 0
+    state, first = _begin(v.mean(axis=0), recipe, seed), 0
     if path is not None and path.exists():
         state, first = _loaded(path, state, identity)
     rounds = len(v) // recipe.batch
@@ -147,7 +145,7 @@ def fit(
         for n in range(rounds):
             done = epoch * rounds + n
             share = done / (recipe.epochs * rounds)
-            _step(state, v[order[n * recipe.batch :][: recipe.batch]], mean, recipe, rng, share)
+            _step(state, v[order[n * recipe.batch :][: recipe.batch]], recipe, rng, share)
             if progress is not None:
                 progress(done + 1, recipe.epochs * rounds)
         if path is not None:
@@ -169,7 +167,6 @@ def _begin(mean: Array, recipe: Recipe, seed: int) -> dict[str, Array]:
         "weight": 0.01 * rng.standard_normal(shape, dtype=np.float32),
         "visible_bias": np.log(odds / (1 - odds)),
         "hidden_bias": np.zeros(recipe.n_hidden, np.float32),
-        "hidden_mean": np.full(recipe.n_hidden, 0.5, np.float32),
     }
     return state | {f"{name}_velocity": np.zeros_like(state[name]) for name in _MOVED}
 
@@ -177,7 +174,6 @@ def _begin(mean: Array, recipe: Recipe, seed: int) -> dict[str, Array]:
 def _step(
     state: dict[str, Array],
     data: Array,
-    mean: Array,
     recipe: Recipe,
     rng: np.random.Generator,
     share: float,
@@ -191,15 +187,11 @@ def _step(
         spikes = (rng.random(h.shape, dtype=np.float32) < h).astype(np.float32)
         v = expit(spikes @ back + visible)
         h = expit(v @ weight + hidden)
-    hidden_mean = state["hidden_mean"]
-    hidden_mean += np.float32(0.01) * (first.mean(axis=0) - hidden_mean)
     n = np.float32(len(data))
-    gradient = (data - mean).T @ ((first - hidden_mean) / n)
-    gradient -= (v - mean).T @ ((h - hidden_mean) / n)
-    # Biases of the centred machine, in those of the plain one.
-    visible_gradient = (data - v).mean(axis=0) - gradient @ hidden_mean
-    hidden_gradient = (first - h).mean(axis=0) - mean @ gradient
+    gradient = data.T @ (first / n)
+    gradient -= v.T @ (h / n)
     gradient -= np.float32(recipe.decay) * state["weight"]
+    visible_gradient, hidden_gradient = (data - v).mean(axis=0), (first - h).mean(axis=0)
     rate = np.float32(recipe.rate * (1 - share))
     momentum = np.float32(recipe.momentum if share >= 0.1 else 0.5)
     for name, change in zip(_MOVED, (gradient, visible_gradient, hidden_gradient)):
