@@ -73,7 +73,7 @@ def offsets(programmed: ProgrammedMachine) -> tuple[LineErrors, LineErrors]:
         rng = generator(0, Purpose.LINE_OFFSETS, programmed.index, number)
         found.append(
             LineErrors(
-                sigma_read="0.4 uS",
+                sigma_read=0.4e-6,
                 sample=3e-3 * rng.standard_normal(shape),
                 comparator=17.5e-3 * rng.standard_normal(shape),
             )

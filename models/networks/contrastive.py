@@ -134,7 +134,7 @@ def fit(
             f"samples at least, got shape {v.shape}."
         )
     path = None if checkpoint is None else Path(checkpoint)
-    identity = {"recipe": asdict(recipe), "seed": seed, "shape": list(v.shape)}
+    identity: dict[str, Any] = {"recipe": asdict(recipe), "seed": seed, "shape": list(v.shape)}
     state, first = _begin(v.mean(axis=0), recipe, seed), 0
     if path is not None and path.exists():
         state, first = _loaded(path, state, identity)
@@ -150,12 +150,8 @@ def fit(
                 progress(done + 1, recipe.epochs * rounds)
         if path is not None:
             header = _Identity(format=_FORMAT, version=_VERSION, epoch=epoch + 1, **identity)
-            write_npz(path, header, state)  # type: ignore[arg-type]
-    return BoltzmannMachine(
-        weight=state["weight"],
-        visible_bias=state["visible_bias"],
-        hidden_bias=state["hidden_bias"],
-    )
+            write_npz(path, header, state)
+    return BoltzmannMachine(**{name: state[name].astype(np.float64) for name in _MOVED})
 
 
 def _begin(mean: Array, recipe: Recipe, seed: int) -> dict[str, Array]:

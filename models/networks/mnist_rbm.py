@@ -174,7 +174,7 @@ def train(
         versions={"spikeram": version("spikeram"), "numpy": np.__version__},
     )
     # Half precision: a thousandth of w_max, far below the errors of cells.
-    arrays = {
+    arrays: dict[str, NDArray[np.generic]] = {
         "weight": machine.weight.astype(np.float16),
         "visible_bias": machine.visible_bias.astype(np.float32),
         "hidden_bias": machine.hidden_bias.astype(np.float32),

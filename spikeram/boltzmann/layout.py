@@ -79,7 +79,8 @@ class Layout:
         """The pairs of rows of hidden biases."""
         first = self.height - self.held_rows - self.bias_rows
         core, row = np.indices((self.cores, self.bias_rows))
-        return (core * self.height + first + row).ravel()
+        numbers: NDArray[np.intp] = (core * self.height + first + row).ravel()
+        return numbers
 
     def row_codes(self, codes: NDArray[np.int16], full: int) -> NDArray[np.float32]:
         """Return the inputs of all rows for codes of visible units; bias rows take `full`."""

@@ -253,15 +253,16 @@ def read_out(
     """
     how = settings or ReadOut()
     layout, machine = programmed.layout, programmed.machine
-    bits = {"signed": False, "v_read": programmed.chip.v_read, "adc": how.adc}
-    point = OperatingPoint(input_bits=how.input_bits, **bits)
+    point = OperatingPoint(
+        input_bits=how.input_bits, signed=False, v_read=programmed.chip.v_read, adc=how.adc
+    )
     full = point.largest_code
     codes, hidden = training_states(machine, visible, full, seed)
     directions = (
         (programmed.crossbar, point, layout.row_codes(codes, full), full),
         (
             programmed.crossbar.T,
-            OperatingPoint(input_bits=1, **bits),
+            replace(point, input_bits=1),
             layout.column_codes(hidden),
             1,
         ),

@@ -135,7 +135,8 @@ def _visible(
     if gibbs.visible is None:
         return np.rint(gibbs.levels * Firing().probability(z / unit)).astype(np.int16)
     fired: Spikes = gibbs.visible.fire(z, gibbs.levels, unit=unit, key=own_key, **at)
-    return fired.sum(axis=2, dtype=np.int16)
+    codes: Codes = fired.sum(axis=2, dtype=np.int16)
+    return codes
 
 
 def checked_visible(visible: ArrayLike, n_visible: int, levels: int) -> Codes:
