@@ -31,6 +31,7 @@ class Purpose(IntEnum):
     INFERENCE = 41
     LINE_OFFSETS = 42
     LINE_FAULTS = 50
+    GIBBS = 60
 
 
 def sequence(seed: Seed, purpose: Purpose, *path: int) -> np.random.SeedSequence:
