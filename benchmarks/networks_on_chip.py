@@ -126,7 +126,8 @@ def with_spikes(spiking: SpikingNetwork, data: Data, index: int | None) -> list[
         model = recalibrate(chip, data.calibration, steps=STEPS)
     run = simulate(model, data.x, steps=STEPS, record="counts")
     chosen = run["output"].values.argmax(axis=2)
-    return (100 * np.mean(chosen == data.y[:, np.newaxis], axis=0)).tolist()
+    right = np.mean(chosen == data.y[:, np.newaxis], axis=0)
+    return [100 * float(share) for share in right]
 
 
 def in_software(network: Network, data: Data) -> dict[str, dict[str, float]]:

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 import spikeram.accessor  # noqa: F401  # registers recording.spk
 from spikeram import recording
 from spikeram.charge import ChargeLayer
+from spikeram.decoding import Decoding, decode
 from spikeram.event_driven import (
     EventRun,
     Timing,
@@ -35,7 +36,7 @@ from spikeram.event_driven import (
 )
 from spikeram.event_stream import EventStream, in_ticks
 from spikeram.recording import Activity
-from spikeram.simulation import Decoding, Model, decode, nodes_of
+from spikeram.simulation import Model, nodes_of
 from spikeram.units import Quantity, Second, as_si
 from spikeram.wiring import INPUT, Wiring
 

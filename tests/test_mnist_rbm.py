@@ -100,7 +100,8 @@ def test_shipped_weights_are_those_of_their_recipe():
         assert machine.shape == (794, 120)
         assert np.abs(machine.weight).max() <= mnist_rbm.W_MAX
         assert Recipe(**record.recipe) == recipe
-        assert record.error["occluded, noise 0"] < 0.3 * record.error["occluded, before"]
+        left = {"noise": 0.3, "plain": 0.35}[variant]
+        assert record.error["occluded, noise 0"] < left * record.error["occluded, before"]
 
 
 def test_damaged_and_foreign_weights_are_refused(tmp_path):

@@ -64,10 +64,8 @@ def test_an_unknown_public_name_is_an_attribute_error():
 
 
 def test_every_package_is_listed_for_the_wheel():
-    inside = [
-        *(ROOT / "spikeram").glob("*/__init__.py"),
-        *(ROOT / "conversion").glob("*/__init__.py"),
-    ]
+    folders = ("spikeram", "conversion", "models")
+    inside = [path for name in folders for path in (ROOT / name).glob("*/__init__.py")]
     places = [path.parent.relative_to(ROOT).parts for path in inside]
     found = {"spikeram", *(".".join(("spikeram", *p[p[0] == "spikeram" :])) for p in places)}
     assert found == set(PROJECT["tool"]["setuptools"]["packages"])

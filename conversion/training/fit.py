@@ -262,11 +262,11 @@ def accuracy(
     with torch.no_grad():
         for _ in range(draws):
             with WeightNoise(model, noise, generator):
-                right = sum(
-                    int((model(some).argmax(1) == wanted).sum())
-                    for some, wanted in zip(x.split(batch), y.split(batch))
-                )
-            found.append(right / len(x))
+                right = [
+                    (model(x[n : n + batch]).argmax(1) == y[n : n + batch]).sum()
+                    for n in range(0, len(x), batch)
+                ]
+            found.append(int(sum(right)) / len(x))
     return found
 
 
