@@ -28,7 +28,7 @@ from spikeram.sweep import executors
 STEPS = 32
 DELAYS = ["1 s", "1 hour", "1 day", "30 days", "1 year"]
 CALIBRATION = 1000
-RECALIBRATION = 300
+RECALIBRATION = 200
 SHOWN = (1, 2, 4, 8, 16, 32)
 
 
@@ -43,14 +43,21 @@ def _name(path: Path) -> str:
 
 
 def prepared(
-    name: str, network: TrainedNetwork, folder: Path, *, chips: int, samples: int, seed: int
+    name: str,
+    network: TrainedNetwork,
+    folder: Path,
+    *,
+    method: str | None,
+    chips: int,
+    samples: int,
+    seed: int,
 ) -> sweep.Experiment:
     """Return the experiment, after writing the files that it names."""
     folder.mkdir(exist_ok=True)
     train = images("train")[:CALIBRATION]
     # Once: least squares depend in their last bits on the number of threads.
     if not (folder / f"{name}.npz").exists():
-        convert(network, train, steps=STEPS).save(folder / f"{name}.npz")
+        convert(network, train, steps=STEPS, method=method).save(folder / f"{name}.npz")
     np.savez(folder / "test.npz", x=images("t10k")[:samples], y=labels("t10k")[:samples])
     np.savez(folder / "calibration.npz", x=train[:RECALIBRATION])
     content = {
@@ -120,6 +127,7 @@ def drawn(values: xr.DataArray, reference: float) -> Figure:
 
 @click.command()
 @click.option("--network", type=click.Path(path_type=Path), help=".npz, .onnx or .keras, trained.")
+@click.option("--method", help="Of conversion; by default the usual one.")
 @click.option("--chips", type=click.IntRange(min=1), default=200, show_default=True)
 @click.option("--samples", type=click.IntRange(1, 10_000), default=1000, show_default=True)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
@@ -130,6 +138,7 @@ def drawn(values: xr.DataArray, reference: float) -> Figure:
 @click.option("--dry-run", is_flag=True, help="Time one unit, say what all would take.")
 def main(
     network: Path | None,
+    method: str | None,
     chips: int,
     samples: int,
     seed: int,
@@ -142,7 +151,9 @@ def main(
     """Sweep, print accuracies in %, draw them, and write the report into the output folder."""
     console = Console(width=140)
     name, model = network_of(network)
-    experiment = prepared(name, model, output, chips=chips, samples=samples, seed=seed)
+    experiment = prepared(
+        name, model, output, method=method, chips=chips, samples=samples, seed=seed
+    )
     store = output / "sweep.zarr"
     if dry_run:
         told = sweep.estimate(experiment, store)
