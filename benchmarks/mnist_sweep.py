@@ -5,8 +5,9 @@ recalibrated after its delay; T is read from one run. The folder of `--output` h
 and its store: the same command goes on where an earlier one was stopped. Needs the four MNIST files
 in $SPIKERAM_DATA/mnist.
 
-    python benchmarks/mnist_sweep.py --network trained.npz --output mnist-sweep --dry-run
-    python benchmarks/mnist_sweep.py --network trained.npz --output mnist-sweep --plot sweep.png
+    python benchmarks/mnist_sweep.py --samples 200 --dry-run
+    python benchmarks/mnist_sweep.py --samples 200 --plot sweep.png
+    python benchmarks/mnist_sweep.py --network trained.onnx --method least_squares
 """
 
 from hashlib import sha256
@@ -16,7 +17,7 @@ import click
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
-from mnist_training import images, labels, trained
+from mnist_training import images, labels
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 from rich.table import Table
@@ -33,9 +34,13 @@ SHOWN = (1, 2, 4, 8, 16, 32)
 
 
 def network_of(path: Path | None) -> tuple[str, TrainedNetwork]:
-    """Return a name and the trained network of a file, or the convolutional of `mnist_training`."""
-    name, model = ("cnn", trained("cnn", epochs=3)) if path is None else (_name(path), path)
-    return name, read(model, input_shape=(1, 28, 28))
+    """Return a name and the trained network of a file, or the published one as it is shipped."""
+    if path is not None:
+        return _name(path), read(path, input_shape=(1, 28, 28))
+    from spikeram.models.networks.mnist_cnn import NETWORK
+    from spikeram.models.networks.network import load
+
+    return NETWORK.name, read(load(NETWORK), input_shape=(1, 28, 28))
 
 
 def _name(path: Path) -> str:
@@ -47,7 +52,7 @@ def prepared(
     network: TrainedNetwork,
     folder: Path,
     *,
-    method: str | None,
+    method: str,
     chips: int,
     samples: int,
     seed: int,
@@ -127,7 +132,7 @@ def drawn(values: xr.DataArray, reference: float) -> Figure:
 
 @click.command()
 @click.option("--network", type=click.Path(path_type=Path), help=".npz, .onnx or .keras, trained.")
-@click.option("--method", help="Of conversion; by default the usual one.")
+@click.option("--method", help="Of conversion.", default="learned_signed", show_default=True)
 @click.option("--chips", type=click.IntRange(min=1), default=200, show_default=True)
 @click.option("--samples", type=click.IntRange(1, 10_000), default=1000, show_default=True)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
@@ -138,7 +143,7 @@ def drawn(values: xr.DataArray, reference: float) -> Figure:
 @click.option("--dry-run", is_flag=True, help="Time one unit, say what all would take.")
 def main(
     network: Path | None,
-    method: str | None,
+    method: str,
     chips: int,
     samples: int,
     seed: int,
