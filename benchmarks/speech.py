@@ -219,7 +219,7 @@ def plot(results: dict[str, list[dict[str, float]]], path: Path) -> None:
     axes.set_xticks(STEPS, [str(steps) for steps in STEPS])
     axes.set(xlabel="time steps T", ylabel="accuracy, 12 classes [%]")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     axes.get_figure(root=True).savefig(path, dpi=150)  # type: ignore[union-attr]
 
 
