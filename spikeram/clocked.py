@@ -6,7 +6,6 @@ and counters are kept between pieces.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from spikeram.charge import ChargeLayer
 from spikeram.engines import ChipBatch, Nodes, Pieces, check_same_network, most_by_bytes
 from spikeram.layer import Layer
 from spikeram.pool import MaxPool
+from spikeram.processors import processors
 from spikeram.read_noise import Reading
 from spikeram.recording import Activity
 from spikeram.wiring import INPUT, Wiring
@@ -418,7 +418,7 @@ def _blocks(n_samples: int, cells: int) -> list[slice]:
 
 
 def _threads(threads: int | None = None) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads or os.cpu_count())
+    return ThreadPoolExecutor(threads or processors())
 
 
 def _bias(

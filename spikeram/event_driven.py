@@ -17,7 +17,6 @@ charge arrives.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -33,6 +32,7 @@ from spikeram.charge import ChargeLayer
 from spikeram.clocked import check_readings, checked_stimulus
 from spikeram.gather import Gather, every_input
 from spikeram.pool import MaxPool
+from spikeram.processors import processors
 from spikeram.read_noise import Reading
 from spikeram.recording import Activity
 from spikeram.wiring import INPUT, Wiring
@@ -298,7 +298,7 @@ class _Taps:
 
 def in_threads(run: Callable[[int], _Result], n_samples: int, threads: int | None) -> list[_Result]:
     """Return what `run` gives for each sample, shared out to threads."""
-    with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
+    with ThreadPoolExecutor(threads or processors()) as pool:
         return list(pool.map(run, range(n_samples)))
 
 
