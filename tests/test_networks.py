@@ -1,5 +1,7 @@
 """The trained networks that are shipped, on a few samples: software, inference mode, spikes."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -23,6 +25,8 @@ from spikeram.simulation import simulate  # noqa: E402
 @pytest.fixture(scope="module")
 def digits():
     """Return the first test images, and calibration images."""
+    if "SPIKERAM_DATA" not in os.environ:
+        pytest.skip("SPIKERAM_DATA is not set, and a test fetches nothing.")
     try:
         return mnist_cnn.samples("test"), mnist_cnn.samples("train").x[:200]
     except DataError as error:
@@ -128,6 +132,11 @@ def test_the_command_trains_and_says_what_it_reached(tmp_path):
     done = CliRunner().invoke(command(TINY), ["train", "--output", str(tmp_path)])
     assert done.exit_code == 0, done.output
     assert "tiny.npz" in done.output
+    (tmp_path / "tiny.checkpoint").write_bytes(b"nothing that torch wrote")
+    damaged = CliRunner().invoke(command(TINY), ["train", "--output", str(tmp_path)])
+    assert damaged.exit_code == 1
+    assert "Error: " in damaged.output
+    assert "not a readable checkpoint" in damaged.output
     missing = CliRunner().invoke(command(TINY), ["train", "--output", str(tmp_path / "none")])
     assert missing.exit_code == 2
 

@@ -8,6 +8,7 @@ import click
 from rich.console import Console
 from rich.progress import Progress
 
+from spikeram.models.networks.failures import told_in_a_line
 from spikeram.models.networks.network import Network, record, train
 
 
@@ -30,7 +31,7 @@ def command(network: Network) -> click.Group:
     @click.option("--compile", "compiled", is_flag=True, help="Faster; needs a C++ compiler.")
     def train_command(output: Path, seed: int, compiled: bool) -> None:
         console = Console()
-        with Progress(console=console) as bar:
+        with told_in_a_line(), Progress(console=console) as bar:
             task = bar.add_task(network.name, total=None)
             train(
                 network,

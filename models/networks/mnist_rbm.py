@@ -26,6 +26,7 @@ from spikeram.datasets import mnist
 from spikeram.errors import FileFormatError
 from spikeram.files import Header, read_npz, take, write_npz
 from spikeram.models.networks.contrastive import Recipe, fit
+from spikeram.models.networks.failures import told_in_a_line
 from spikeram.models.networks.recovery import N_PIXELS, flipped, occluded, recovered_error
 
 Variant: TypeAlias = Literal["noise", "plain"]
@@ -216,7 +217,7 @@ def train_command(output: Path, seed: int, epochs: int | None, plain: bool) -> N
     variant: Variant = "plain" if plain else "noise"
     how = RECIPES[variant] if epochs is None else replace(RECIPES[variant], epochs=epochs)
     console = Console()
-    with Progress(console=console) as bar:
+    with told_in_a_line(), Progress(console=console) as bar:
         task = bar.add_task(NAME, total=None)
         path = train(
             output,
