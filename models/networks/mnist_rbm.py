@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Literal
 
 import click
 import numpy as np
@@ -24,13 +24,18 @@ from rich.progress import Progress
 from spikeram.boltzmann import BoltzmannMachine
 from spikeram.datasets import mnist
 from spikeram.errors import FileFormatError
-from spikeram.files import Header, read_npz, take, write_npz
+from spikeram.files import take, write_npz
 from spikeram.models.networks.contrastive import Recipe, fit
 from spikeram.models.networks.failures import told_in_a_line
 from spikeram.models.networks.recovery import N_PIXELS, flipped, occluded, recovered_error
-
-Variant: TypeAlias = Literal["noise", "plain"]
-"""Trained with noise on its weights, or without."""
+from spikeram.models.networks.weights import (
+    VERSION,
+    TrainingHeader,
+    Variant as Variant,
+    read_weights,
+    remedy,
+    shipped,
+)
 
 NAME = "mnist_rbm"
 LEVELS = 7
@@ -40,40 +45,24 @@ W_MAX = 1.0
 RECIPES: dict[Variant, Recipe] = {"noise": Recipe(noise=0.25), "plain": Recipe(noise=0.0)}
 
 _FORMAT = "spikeram-boltzmann"
-_VERSION = 1
 _TESTED = 500
 
 
-class MachineHeader(Header):
-    """What is known of a machine in a file.
+class MachineHeader(TrainingHeader):
+    """What is known of a machine in a file: besides `TrainingHeader`, what it recovers.
 
     Parameters
     ----------
-    network : str
-        Name of the network.
-    recipe : dict
-        How it was trained.
-    seed : int
-        From which seed.
     error : dict of str to float
         L2 errors of test digits before and after 10 Gibbs cycles in software.
-    data : str
-        What it was trained and tested on.
-    versions : dict of str to str
-        With which versions.
     """
 
-    network: str
-    recipe: dict[str, Any]
-    seed: int
     error: dict[str, float]
-    data: str
-    versions: dict[str, str]
 
 
 def weights_file(variant: Variant = "noise") -> Path:
     """Return the file of the weights that are shipped."""
-    return Path(__file__).with_name(f"{NAME}{'' if variant == 'noise' else '_plain'}.npz")
+    return shipped(NAME, variant)
 
 
 def load(variant: Variant = "noise", *, file: str | Path | None = None) -> BoltzmannMachine:
@@ -92,12 +81,7 @@ def load(variant: Variant = "noise", *, file: str | Path | None = None) -> Boltz
         If the file is missing, damaged, or holds another network's weights.
     """
     path = Path(file or weights_file(variant))
-    arrays, header = read_npz(path, MachineHeader, kind=_FORMAT, version=_VERSION)
-    remedy = f"Train them: python -m spikeram.models.networks.{NAME} train"
-    if header.network != NAME:
-        raise FileFormatError(
-            f"{path} holds weights of {header.network!r}, expected {NAME!r}. {remedy}"
-        )
+    arrays, _ = read_weights(path, MachineHeader, kind=_FORMAT, name=NAME)
     n_visible, n_hidden = N_PIXELS + N_LABELS, RECIPES[variant].n_hidden
     shapes = {
         "weight": (n_visible, n_hidden),
@@ -108,14 +92,14 @@ def load(variant: Variant = "noise", *, file: str | Path | None = None) -> Boltz
     for name, shape in shapes.items():
         if found[name].shape != shape:
             raise FileFormatError(
-                f"{path} expects {name!r} of shape {shape}, got {found[name].shape}. {remedy}"
+                f"{path} expects {name!r} of shape {shape}, got {found[name].shape}. {remedy(NAME)}"
             )
     return BoltzmannMachine(**found)
 
 
 def record(variant: Variant = "noise") -> MachineHeader:
     """Return what is known of the shipped weights."""
-    return read_npz(weights_file(variant), MachineHeader, kind=_FORMAT, version=_VERSION)[1]
+    return read_weights(weights_file(variant), MachineHeader, kind=_FORMAT, name=NAME)[1]
 
 
 def digits(part: Literal["train", "test"]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -166,7 +150,7 @@ def train(
     )
     header = MachineHeader(
         format=_FORMAT,
-        version=_VERSION,
+        version=VERSION,
         network=NAME,
         recipe=asdict(how),
         seed=seed,
@@ -226,7 +210,7 @@ def train_command(output: Path, seed: int, epochs: int | None, plain: bool) -> N
             recipe=how,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
-    header = read_npz(path, MachineHeader, kind=_FORMAT, version=_VERSION)[1]
+    _, header = read_weights(path, MachineHeader, kind=_FORMAT, name=NAME)
     console.print(f"{path.name}: L2 errors {header.error}")
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -17,12 +16,15 @@ from spikeram.conversion.training import Recipe, accuracy, fit
 from spikeram.conversion.training.fit import Augment
 from spikeram.datasets import LabelledSet
 from spikeram.errors import FileFormatError
-from spikeram.files import Header, read_npz, write_npz
-
-Variant: TypeAlias = Literal["noise", "plain"]
-"""Trained with noise on its weights, or as it was before that."""
-
-FOLDER = Path(__file__).parent
+from spikeram.files import write_npz
+from spikeram.models.networks.weights import (
+    VERSION,
+    TrainingHeader,
+    Variant as Variant,
+    read_weights,
+    remedy,
+    shipped,
+)
 
 NOISE = (0.0, 0.05, 0.1, 0.15)
 """Noise on weights that accuracies are measured at."""
@@ -31,34 +33,18 @@ DRAWS = 3
 """How often it is drawn."""
 
 _FORMAT = "spikeram-weights"
-_VERSION = 1
 
 
-class WeightsHeader(Header):
-    """What is known of weights in a file.
+class WeightsHeader(TrainingHeader):
+    """What is known of weights in a file: besides `TrainingHeader`, what they reach.
 
     Parameters
     ----------
-    network : str
-        Name of the network.
-    recipe : dict
-        How they were trained.
-    seed : int
-        From which seed.
     accuracy : dict of str to float
         Shares of the test samples that were classified right, by noise on the weights.
-    data : str
-        What they were trained and tested on.
-    versions : dict of str to str
-        With which versions.
     """
 
-    network: str
-    recipe: dict[str, Any]
-    seed: int
     accuracy: dict[str, float]
-    data: str
-    versions: dict[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +78,7 @@ class Network:
 
     def file(self, variant: Variant = "noise") -> Path:
         """Return the file of the weights that are shipped."""
-        return FOLDER / f"{self.name}{'' if variant == 'noise' else '_plain'}.npz"
+        return shipped(self.name, variant)
 
 
 def load(
@@ -115,19 +101,15 @@ def load(
         If the file is missing, damaged, or holds another network's weights.
     """
     path = Path(file or network.file(variant))
-    arrays, header = read_npz(path, WeightsHeader, kind=_FORMAT, version=_VERSION)
-    remedy = f"Train them: python -m spikeram.models.networks.{network.name} train"
-    if header.network != network.name:
-        raise FileFormatError(
-            f"{path} holds weights of {header.network!r}, expected {network.name!r}. {remedy}"
-        )
+    arrays, _ = read_weights(path, WeightsHeader, kind=_FORMAT, name=network.name)
     model = network.build()
     state = {}
     for name, wanted in model.state_dict().items():
         if name not in arrays or arrays[name].shape != tuple(wanted.shape):
             got = "nothing" if name not in arrays else f"shape {arrays[name].shape}"
             raise FileFormatError(
-                f"{path} expects {name!r} of shape {tuple(wanted.shape)}, got {got}. {remedy}"
+                f"{path} expects {name!r} of shape {tuple(wanted.shape)}, got {got}. "
+                f"{remedy(network.name)}"
             )
         state[name] = torch.tensor(np.asarray(arrays[name], np.float32)).to(wanted.dtype)
     model.load_state_dict(state)
@@ -136,7 +118,8 @@ def load(
 
 def record(network: Network, variant: Variant = "noise") -> WeightsHeader:
     """Return what is known of the shipped weights."""
-    return read_npz(network.file(variant), WeightsHeader, kind=_FORMAT, version=_VERSION)[1]
+    file = network.file(variant)
+    return read_weights(file, WeightsHeader, kind=_FORMAT, name=network.name)[1]
 
 
 def tensors(samples: LabelledSet) -> tuple[torch.Tensor, torch.Tensor]:
@@ -235,7 +218,7 @@ def save(
     }
     header = WeightsHeader(
         format=_FORMAT,
-        version=_VERSION,
+        version=VERSION,
         network=network.name,
         recipe=network.recipe.described(),
         seed=seed,
