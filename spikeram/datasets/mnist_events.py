@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from spikeram.datasets.event_records import RECORD, SIDE, decoded
 from spikeram.datasets.labelled import EventSet, check_part
 from spikeram.datasets.published import PublishedFile, at_hand, obtain, reading
 from spikeram.errors import FileFormatError
@@ -36,8 +37,6 @@ _ARCHIVES = {
     ),
 }
 _MEMBER = re.compile(r"(?:Train|Test)/([0-9])/([0-9]{5})\.bin")
-_EVENT = 5
-_WIDTH = 34
 
 _PACKED = "n_mnist_1000train_100test.npz"
 _NOTES = {
@@ -70,8 +69,8 @@ def n_mnist(part: Literal["train", "test"]) -> EventSet:
 
 def _event_set(part: str, note: str = "", **arrays: NDArray[Any]) -> EventSet:
     outside = max(int(arrays[axis].max(initial=0)) for axis in "xy")
-    if outside >= _WIDTH:
-        raise ValueError(f"there is an event at pixel {outside}, of {_WIDTH} in a row.")
+    if outside >= SIDE:
+        raise ValueError(f"there is an event at pixel {outside}, of {SIDE} in a row.")
     return EventSet(name=f"N-MNIST, {part}", classes=tuple("0123456789"), note=note, **arrays)
 
 
@@ -82,14 +81,13 @@ def _read_archive(path: Path, part: str) -> EventSet:
             raise FileFormatError(f"{path} is damaged: it has no recordings.")
         found.sort()
         sizes = [archive.getinfo(name).file_size for _, _, name in found]
-        offsets = np.concatenate([[0], np.cumsum(sizes)]) // _EVENT
+        offsets = np.concatenate([[0], np.cumsum(sizes)]) // RECORD
         x, y, p = np.empty((3, offsets[-1]), np.uint8)
         t = np.empty(offsets[-1], np.int64)
         for (_, _, name), start, stop in zip(found, offsets[:-1], offsets[1:]):
-            events = np.frombuffer(archive.read(name), np.uint8).reshape(stop - start, _EVENT)
-            x[start:stop], y[start:stop], p[start:stop] = *events.T[:2], events[:, 2] >> 7
-            high, middle, low = (events[:, 2] & 0x7F, events[:, 3], events[:, 4])
-            t[start:stop] = high.astype(np.int64) << 16 | middle.astype(np.int64) << 8 | low
+            raw = np.frombuffer(archive.read(name), np.uint8)
+            some = slice(start, stop)
+            x[some], y[some], p[some], t[some] = decoded(raw)
         labels = np.array([int(label) for _, label, _ in found], np.int64)
         return _event_set(part, x=x, y=y, p=p, t=t, offsets=offsets, labels=labels)
 

@@ -1,9 +1,4 @@
-"""The files of N-MNIST, one sample each: MNIST's digits as an event camera saw them.
-
-A file is a list of records of five bytes: x, y, and 24 bits, of which the first is the polarity and
-the others are the time in microseconds. Orchard, Jayawant, Cohen and Thakor, Front. Neurosci. 9,
-437 (2015).
-"""
+"""The files of N-MNIST, one sample each: MNIST's digits as an event camera saw them."""
 
 from __future__ import annotations
 
@@ -14,13 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikeram.datasets.event_records import RECORD, SIDE as SIDE, decoded
 from spikeram.errors import FileFormatError
 from spikeram.exchange.address_events import DTYPE
-
-SIDE = 34
-"""Pixels along each side of the sensor."""
-
-_RECORD = 5
 
 
 def read_n_mnist(path: str | os.PathLike[str]) -> NDArray[Any]:
@@ -32,12 +23,12 @@ def read_n_mnist(path: str | os.PathLike[str]) -> NDArray[Any]:
         If the file is cut off, or holds pixels outside the sensor.
     """
     raw = np.fromfile(Path(path), dtype=np.uint8)
-    if raw.size % _RECORD:
+    if raw.size % RECORD:
         raise FileFormatError(
-            f"{path} is truncated, or no N-MNIST file: records have {_RECORD} bytes, but "
-            f"{raw.size % _RECORD} of its {raw.size} bytes are left over."
+            f"{path} is truncated, or no N-MNIST file: records have {RECORD} bytes, but "
+            f"{raw.size % RECORD} of its {raw.size} bytes are left over."
         )
-    x, y, first, second, third = raw.reshape(-1, _RECORD).T.astype(np.int64)
+    x, y, p, t = decoded(raw)
     beyond = np.maximum(x, y) >= SIDE
     if beyond.any():
         n = int(np.argmax(beyond))
@@ -46,7 +37,5 @@ def read_n_mnist(path: str | os.PathLike[str]) -> NDArray[Any]:
             f"the sensor has {SIDE} x {SIDE}."
         )
     events = np.empty(x.size, DTYPE)
-    events["x"], events["y"] = x, y
-    events["t"] = (first & 0x7F) << 16 | second << 8 | third
-    events["p"] = first >> 7
+    events["x"], events["y"], events["p"], events["t"] = x, y, p, t
     return events
