@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import builtins
+import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pytest
 import xarray as xr
@@ -72,6 +75,21 @@ def test_the_store_is_the_same_to_the_bit_on_every_executor(folder):
         sweeps.sweep(what, folder / f"{name}.zarr", executor=way)
         stores.append(content(folder / f"{name}.zarr"))
     assert all(store == stores[0] for store in stores)
+
+
+def grown():
+    """Keep so much memory in a worker of the pool that it will be replaced."""
+    vars(builtins).setdefault("kept", bytearray(b"x") * 500_000_000)
+
+
+def test_a_sweep_goes_on_when_the_pool_replaces_its_workers(folder):
+    what = sweeps.load_experiment(folder / "experiment.toml")
+    sweeps.sweep(what, folder / "serial.zarr", executor=executors.serial)
+    # The first job of a worker tells the pool what it needs; from there it must not grow.
+    joblib.Parallel(n_jobs=2)(joblib.delayed(os.getpid)() for _ in range(2))
+    joblib.Parallel(n_jobs=2)(joblib.delayed(grown)() for _ in range(2))
+    sweeps.sweep(what, folder / "processes.zarr", executor=executors.processes(2))
+    assert content(folder / "processes.zarr") == content(folder / "serial.zarr")
 
 
 @pytest.mark.filterwarnings("ignore")

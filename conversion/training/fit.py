@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as functional
 from torch import nn
 
-from spikeram.conversion.training.noise import Noise, WeightNoise
+from spikeram.conversion.training.noise import WEIGHTED, Noise, WeightNoise
 from spikeram.errors import FileFormatError
 from spikeram.files import replacing
 from spikeram.seeds import Purpose, key
@@ -33,16 +33,29 @@ class Stage:
         Largest learning rate of the cycle (OneCycle; Smith and Topin, arXiv:1708.07120).
     noise : float or callable
         Noise on the weights, as `WeightNoise` takes it.
+    clip : float, optional
+        Weights are kept within this many standard deviations of their layer, after every step
+        (Joshi et al., Nature Communications 11, 2473, 2020): few large weights do not set the
+        scale of the conductances, and with it the noise, of all others.
+    running_norms : bool
+        Batch normalisation by its running statistics, which stay: as when the model is used, it
+        cannot take out what the noise adds to a channel.
     """
 
     epochs: int
     rate: float
     noise: Noise = 0.0
+    clip: float | None = None
+    running_norms: bool = False
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or not self.rate > 0:
             raise ValueError(
                 f"Stage expects epochs >= 1 and a rate > 0, got {self.epochs} and {self.rate}."
+            )
+        if self.clip is not None and not self.clip > 1:
+            raise ValueError(
+                f"Stage expects a clip > 1 standard deviations, or None, got {self.clip}."
             )
 
 
@@ -187,7 +200,7 @@ def fit(
                 int(key(seed, Purpose.TRAINING, number, epoch)) % 2**63
             )
             model.train()
-            for module in frozen:
+            for module in [*frozen, *(_norms(model) if stage.running_norms else ())]:
                 module.eval()
             for batch in _batches(len(x), recipe.batch, generator):
                 if before_batch is not None:
@@ -199,6 +212,8 @@ def fit(
                 with WeightNoise(model, stage.noise, generator):
                     loss(forward(some), y[batch]).backward()  # type: ignore[no-untyped-call]
                 optimiser.step()
+                if stage.clip is not None:
+                    _clip(model, stage.clip)
                 schedule.step()
                 done += 1
                 if progress is not None:
@@ -273,6 +288,20 @@ def accuracy(
 def _batches(n: int, size: int, generator: torch.Generator) -> Sequence[torch.Tensor]:
     """Return the samples of each batch of one epoch; a rest is left to other epochs."""
     return torch.randperm(n, generator=generator)[: n // size * size].split(size)  # type: ignore[no-any-return,no-untyped-call]
+
+
+def _norms(model: nn.Module) -> list[nn.Module]:
+    kinds = (nn.BatchNorm1d, nn.BatchNorm2d)
+    return [module for module in model.modules() if isinstance(module, kinds)]
+
+
+def _clip(model: nn.Module, deviations: float) -> None:
+    """Keep the weights of each layer within so many standard deviations."""
+    with torch.no_grad():
+        for layer in model.modules():
+            if isinstance(layer, WEIGHTED):
+                bound = deviations * layer.weight.std()
+                layer.weight.clamp_(-bound, bound)
 
 
 def _optimiser(model: nn.Module, recipe: Recipe, stage: Stage) -> torch.optim.Optimizer:

@@ -68,6 +68,9 @@ class DeviceNoise:
         return (self._spread[below] * (1 - rest) + self._spread[below + 1] * rest) * largest
 
 
+WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d)
+"""Layers whose weights are conductances."""
+
 Noise: TypeAlias = float | Callable[[torch.Tensor], torch.Tensor]
 """Share of a layer's largest weight, or a `Spread` such as `DeviceNoise`."""
 
@@ -94,8 +97,7 @@ class WeightNoise:
     ) -> None:
         if not callable(noise) and not noise >= 0:
             raise ValueError(f"WeightNoise expects noise >= 0, got {noise}.")
-        kinds = (nn.Linear, nn.Conv1d, nn.Conv2d)
-        self._layers = [m for m in model.modules() if isinstance(m, kinds)]
+        self._layers = [m for m in model.modules() if isinstance(m, WEIGHTED)]
         self._noise = noise
         self._generator = generator
         self._clean: list[tuple[torch.Tensor, torch.Tensor]] = []

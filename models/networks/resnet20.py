@@ -86,7 +86,11 @@ NETWORK = Network(
     build=ResNet20,
     samples=samples,
     recipe=Recipe(
-        stages=(Stage(epochs=18, rate=0.4), Stage(epochs=60, rate=0.2, noise=0.2)),
+        stages=(
+            Stage(epochs=18, rate=0.4),
+            Stage(epochs=30, rate=0.2, noise=0.2, clip=2.0),
+            Stage(epochs=10, rate=0.05, noise=0.2, clip=2.0, running_norms=True),
+        ),
         optimiser="sgd",
         decay=5e-4,
         smoothing=0.05,

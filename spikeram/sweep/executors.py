@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any, TypeAlias
@@ -59,6 +60,9 @@ def processes(workers: int | None = None) -> Executor:
 
     def run(experiment: Experiment, numbers: Sequence[int]) -> Iterator[Outcome]:
         """Run units in processes."""
+        # The pool warns in its own thread when it replaces a worker, as it does with those that
+        # grow; where warnings are errors, that thread would end and the sweep wait for ever.
+        warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
         parallel = joblib.Parallel(
             n_jobs=workers or os.cpu_count(), return_as="generator_unordered", batch_size=1
         )
