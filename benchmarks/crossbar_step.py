@@ -81,7 +81,7 @@ def bytes_held(synapses: Any) -> int:
     from spikeram.brian import CrossbarSynapses
 
     if isinstance(synapses, CrossbarSynapses):
-        return synapses.weight.nbytes
+        return synapses.weight.nbytes + synapses.layer.tiles.nbytes
     own = (synapses.name, synapses.pre.name)
     arrays = {
         variable

@@ -180,6 +180,7 @@ class CrossbarSynapses(BrianObject):
         self.add_dependency(source)
         self.add_dependency(target)
         self.weight = np.ascontiguousarray(link.layer.weight)
+        self._tiles = link.layer.tiles
         self._device = get_device()
         self._now = 0
         self._dt: float | None = None
@@ -240,7 +241,8 @@ class CrossbarSynapses(BrianObject):
     def _deliver(self, indices: NDArray[np.int32], signs: NDArray[np.int8]) -> None:
         charged = self._membrane if self._free is None else self._membrane.copy()
         scatter = scatter_spikes if self._numbers is None else scatter_bursts
-        scatter(indices, signs, self.layer.n_inputs, self.weight, self.layer.quantum, charged)
+        by_sample = charged.reshape(-1, self.layer.n_outputs)
+        scatter(indices, signs, self.layer.n_inputs, self._tiles, self.layer.quantum, by_sample)
         if self._free is not None:
             np.copyto(self._membrane, charged, where=self._free)
 

@@ -16,8 +16,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from spikeram._kernels.rows import tables_of, tiles_of
 from spikeram.errors import CapacityError
 from spikeram.gather import Gather, weighted_sums
+from spikeram.groups import InputGroups
 from spikeram.neuron import Reset, SamplingNeuron, Spikes, check_burst
 from spikeram.read_noise import ReadNoise
 
@@ -224,6 +226,23 @@ class ChargeLayer:
     def exact_in_float32(self) -> bool:
         """Whether float32 adds any of these weights exactly: no partial sum reaches 2**24."""
         return self.largest_charge < 2**24
+
+    @cached_property
+    def tiles(self) -> NDArray[np.int16]:
+        """The weights as the kernels that add rows take them; see `spikeram._kernels.rows`."""
+        return tiles_of(self.weight)
+
+    @cached_property
+    def groups(self) -> InputGroups:
+        """Of a convolution, its inputs in groups that choose from tables; see `spikeram.groups`."""
+        if self.gather is None:
+            raise ValueError(f"Layer {self.name!r} is no convolution: its inputs have no groups.")
+        return self.gather.groups(self.n_columns)
+
+    @cached_property
+    def tables(self) -> NDArray[np.int16]:
+        """Of a convolution, the sums of its rows in groups; see `spikeram.groups`."""
+        return tables_of(self.weight, self.groups.rows)
 
     @cached_property
     def weight_float32(self) -> NDArray[np.float32]:

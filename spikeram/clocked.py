@@ -38,6 +38,9 @@ DENSE_ACTIVITY = 0.25
 DENSE_SIZE = 2**18
 """Weights of the smallest layer that takes the product: below, calling it costs more."""
 
+TABLE_ENTRIES = 0.2
+"""Rows that are added where spikes stand while one entry of a table is (see benchmarks)."""
+
 SAMPLES_AT_A_TIME = 64
 """Most samples simulated between two updates of the progress; results do not depend on it."""
 
@@ -173,6 +176,11 @@ class _Running:
                 np.empty((self.n_samples, steps, layer.n_outputs), np.int8) for layer in layers
             ),
             membrane=np.empty((self.n_samples, steps, layers[-1].n_outputs), np.int32),
+            pooled={
+                node.name: np.empty((self.n_samples, steps, node.n_outputs), np.int8)
+                for node in self._chip.nodes
+                if isinstance(node, MaxPool)
+            },
         )
 
     def run(self, block: slice, steps: int, spikes: NDArray[np.int8] | None, out: Activity) -> None:
@@ -186,7 +194,9 @@ class _Running:
             if isinstance(node, MaxPool):
                 (source,) = wiring.sources[node.name]
                 counts, largest = self._counters[node.name]
-                trains[node.name] = node.spikes(trains[source], (counts[block], largest[block]))
+                trains[node.name] = out.pooled[node.name][block]
+                held = counts[block], largest[block]
+                node.spikes(trains[source], held, trains[node.name])
             else:
                 arriving = incoming(wiring, node.name, trains)
                 trains[node.name] = own = fired[node.name][block]
@@ -480,15 +490,29 @@ def _charge(spikes: NDArray[np.int8], layer: ChargeLayer, most: int) -> NDArray[
     flat = spikes.reshape(-1, n_inputs)
     if layer.gather is not None:
         charge = np.empty((flat.shape[0], layer.n_columns, layer.n_positions), np.int32)
-        add_patches = charge_of_patches if most == 1 else bursts.charge_of_burst_patches
-        add_patches(flat, layer.weight, *layer.gather.places, charge)
+        if most == 1:
+            groups, limit = layer.groups, _table_limit(layer)
+            charge_of_patches(
+                flat, layer.tiles, *layer.gather.places, layer.tables, groups.runs, groups.at,
+                limit, charge,
+            )  # fmt: skip
+        else:
+            bursts.charge_of_burst_patches(flat, layer.tiles, *layer.gather.places, charge)
         return charge.reshape(n_samples, steps, -1)
     product = layer.weight.size >= DENSE_SIZE and most * layer.largest_charge < 2**24
     limit = int(DENSE_ACTIVITY * n_inputs) if product else n_inputs
     charge = np.empty((flat.shape[0], layer.n_outputs), np.int32)
     add_spikes = charge_of_spikes if most == 1 else bursts.charge_of_bursts
-    add_spikes(flat, layer.weight, limit, charge)
+    add_spikes(flat, layer.tiles, limit, charge)
     busy = np.count_nonzero(flat, axis=1) > limit
     if busy.any():
         charge[busy] = flat[busy].astype(np.float32) @ layer.weight_float32
     return charge.reshape(n_samples, steps, -1)
+
+
+def _table_limit(layer: ChargeLayer) -> int:
+    """Return the number of spikes in a step above which a convolution adds sums from tables."""
+    gather = layer.gather
+    assert gather is not None
+    entries = layer.groups.at.size + layer.groups.n_groups
+    return int(TABLE_ENTRIES * entries / max(1.0, gather.spread))

@@ -17,6 +17,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from spikeram.groups import InputGroups, groups_of, size_of
+
 Pair: TypeAlias = tuple[int, int]
 
 _SAMPLES_AT_A_TIME = 32
@@ -67,6 +69,13 @@ class Gather:
         return int(self.index.shape[2])
 
     @cached_property
+    def inputs(self) -> NDArray[np.uint32]:
+        """Inputs at each position, row after row, (position, row * tap); `n_inputs` for none."""
+        # Kernels look unsigned places up twice as fast: they cannot count from the end.
+        flat = self.index.reshape(self.n_positions, -1)
+        return np.where(flat < 0, self.n_inputs, flat).astype(np.uint32)
+
+    @cached_property
     def reuse(self) -> NDArray[np.int64]:
         """At how many rows, over all positions, each input stands; shape (input,)."""
         return np.bincount(self.index[self.index >= 0], minlength=self.n_inputs).astype(np.int64)
@@ -78,6 +87,22 @@ class Gather:
         order = np.argsort(self.index[position, row, tap], kind="stable")
         start = np.concatenate([[0], np.cumsum(self.reuse)])
         return start, position[order].astype(np.int32), row[order].astype(np.int32)
+
+    def groups(self, n_columns: int) -> InputGroups:
+        """Return the inputs in groups, for kernels that add sums from tables; found once."""
+        size = size_of(self.n_rows * self.n_taps, n_columns)
+        if size not in self._groups:
+            self._groups[size] = groups_of(self.index, self.n_inputs, size)
+        return self._groups[size]
+
+    @cached_property
+    def _groups(self) -> dict[int, InputGroups]:
+        return {}
+
+    @cached_property
+    def spread(self) -> float:
+        """At how many rows, over all positions, an input stands on average."""
+        return float(self.reuse.mean())
 
     def rows(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the mean over the taps of each row, of shape (..., position, row).

@@ -13,6 +13,7 @@ for each input and one for each output. Its spikes of step k follow from those o
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
@@ -72,7 +73,10 @@ class MaxPool:
         return int(self.index.max()) + 1
 
     def spikes(
-        self, incoming: NDArray[np.int8], counters: Counters | None = None
+        self,
+        incoming: NDArray[np.int8],
+        counters: Counters | None = None,
+        out: NDArray[np.int8] | None = None,
     ) -> NDArray[np.int8]:
         """Return the pooled spikes, of shape (sample, step, output), of those of the source.
 
@@ -82,12 +86,26 @@ class MaxPool:
             Spikes of the source.
         counters : tuple of int32 ndarray, optional
             What the counters held before the first step, changed; from `counters`.
+        out : int8 ndarray of shape (sample, step, output), optional
+            Where to write them.
         """
-        pooled = np.empty((*incoming.shape[:2], self.n_outputs), np.int8)
+        pooled = np.empty((*incoming.shape[:2], self.n_outputs), np.int8) if out is None else out
         if counters is None:
             counters = self.counters(incoming.shape[0], incoming.shape[2])
-        pool_trains(incoming, self.index, *counters, pooled)
+        pool_trains(incoming, self._taps(incoming.shape[2]), *counters, pooled)
         return pooled
+
+    def _taps(self, n_inputs: int) -> NDArray[np.uint32]:
+        """Return the inputs of each output, tap by tap, `n_inputs` for none; found once."""
+        if n_inputs not in self._found_taps:
+            # Kernels look unsigned places up twice as fast: they cannot count from the end.
+            places = np.where(self.index < 0, n_inputs, self.index).T
+            self._found_taps[n_inputs] = np.ascontiguousarray(places, np.uint32)
+        return self._found_taps[n_inputs]
+
+    @cached_property
+    def _found_taps(self) -> dict[int, NDArray[np.uint32]]:
+        return {}
 
     def counters(self, n_samples: int, n_inputs: int) -> Counters:
         """Return the counters of inputs and outputs before the first step, all at 0."""

@@ -58,7 +58,7 @@ import json
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -127,10 +127,13 @@ class Activity:
         first of the layer's own window.
     membrane : int32 ndarray of shape (sample, step, output)
         Membrane of the last layer, after each step's reset [quanta].
+    pooled : mapping of str to int8 ndarray of shape (sample, step, output)
+        Spikes of max pools, by name, from engines that keep them; they follow from the others.
     """
 
     spikes: tuple[NDArray[np.int8], ...]
     membrane: NDArray[np.int32]
+    pooled: Mapping[str, NDArray[np.int8]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -177,10 +180,10 @@ def counts_of(activity: Activity, most: Sequence[int]) -> Counts:
     most : sequence of int
         Most spikes of a neuron in a step, of each layer.
     """
-    _check_spikes(activity, most)
+    least = _check_spikes(activity, most)
     return Counts(
         spikes=tuple(map(spikes_of, activity.spikes, most)),
-        any_negative=tuple(bool(spikes.min(initial=0) < 0) for spikes in activity.spikes),
+        any_negative=tuple(fewest < 0 for fewest in least),
     )
 
 
@@ -422,11 +425,15 @@ def drivers(ds: xr.Dataset) -> dict[str, list[str]]:
     return {name: known.get(name, [source]) for name, source in zip(crossbars, before)}
 
 
-def _check_spikes(activity: Activity, most: Sequence[int]) -> None:
+def _check_spikes(activity: Activity, most: Sequence[int]) -> list[int]:
+    """Return the least number of spikes in a step, of each layer."""
+    found = []
     for spikes, burst in zip(activity.spikes, most):
-        if spikes.min(initial=0) < -burst or spikes.max(initial=0) > burst:
+        found.append(int(spikes.min(initial=0)))
+        if found[-1] < -burst or spikes.max(initial=0) > burst:
             expected = "-1, 0 or 1" if burst == 1 else f"-{burst} to {burst}"
             raise ValueError(f"build expects spikes of {expected}, got others.")
+    return found
 
 
 def signed_layers(ds: xr.Dataset) -> list[str]:

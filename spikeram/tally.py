@@ -6,7 +6,8 @@ steps.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -130,6 +131,14 @@ class Tally:
     def _count(self, name: str, some: NDArray[np.int64]) -> None:
         self._spikes[name] = self._spikes[name] + some if name in self._spikes else some
 
+    def _pooled(
+        self, pool: MaxPool, activity: Activity, trains: Mapping[str, NDArray[np.int8]]
+    ) -> NDArray[np.int8]:
+        if pool.name in activity.pooled:
+            return activity.pooled[pool.name]
+        (source,) = self._wiring.sources[pool.name]
+        return pool.spikes(trains[source], self._counters[pool.name])
+
     def _add_active(self, activity: Activity, spikes: NDArray[np.int8] | None, steps: int) -> None:
         wiring = self._wiring
         trains = dict(zip(self._names, activity.spikes))
@@ -141,8 +150,7 @@ class Tally:
             trains[INPUT] = np.broadcast_to(one, (one.shape[0], steps, one.shape[2]))
         for node in wiring.nodes:
             if isinstance(node, MaxPool):
-                (source,) = wiring.sources[node.name]
-                trains[node.name] = node.spikes(trains[source], self._counters[node.name])
+                trains[node.name] = self._pooled(node, activity, trains)
                 # Pools leave no trace in recordings, but drive rows.
                 self._count(node.name, spikes_of(trains[node.name], self._most[node.name]))
                 continue
@@ -153,7 +161,7 @@ class Tally:
 
 def with_input(activity: Activity, spikes: NDArray[np.int8]) -> Activity:
     """Return an activity with the input's spikes as its first layer's."""
-    return Activity(spikes=(spikes, *activity.spikes), membrane=activity.membrane)
+    return replace(activity, spikes=(spikes, *activity.spikes))
 
 
 def _active_steps(layer: ChargeLayer, spikes: NDArray[np.int8]) -> NDArray[np.int64]:
@@ -166,6 +174,5 @@ def _active_steps(layer: ChargeLayer, spikes: NDArray[np.int8]) -> NDArray[np.in
     if layer.gather is None:
         driven_steps(some, counts)
     else:
-        index = layer.gather.index
-        driven_positions(some, index.reshape(index.shape[0], -1), counts)
+        driven_positions(some, layer.gather.inputs, counts)
     return times * counts

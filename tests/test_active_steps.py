@@ -103,7 +103,7 @@ def test_any_number_of_steps_is_counted(steps):
     index = rng.integers(-1, 9, (7, 3), dtype=np.int32)
     padded = np.concatenate([spikes, np.zeros_like(spikes[..., :1])], axis=2)
     counts = np.empty(3, np.int64)
-    driven_positions(spikes, index, counts)
+    driven_positions(spikes, np.where(index < 0, 9, index).astype(np.uint32), counts)
     np.testing.assert_array_equal(counts, padded[..., index].any(axis=3).sum(axis=(1, 2)))
     driven_steps(spikes, counts)
     np.testing.assert_array_equal(counts, spikes.any(axis=2).sum(axis=1))

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from spikeram._kernels.crossbar import charge_of_spikes, scatter_spikes
+from spikeram._kernels.rows import tiles_of
 from spikeram.crossbar import Crossbar, conductance_from_weight, weight_from_conductance
 from spikeram.neuron import SamplingNeuron
 
@@ -122,21 +123,26 @@ def test_every_column_uses_the_whole_window():
     np.testing.assert_allclose(g.max(axis=(0, 1)), [40e-6] * 5 + [1e-6])
 
 
-@given(st.integers(0, 2**32 - 1), st.sampled_from([1, 3, 17, 64]), st.floats(0, 1))
-def test_added_rows_are_the_matrix_product(seed, n_inputs, activity):
+@given(
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([1, 3, 17, 64]),
+    st.sampled_from([1, 8, 9, 17, 33, 64, 65, 200]),
+    st.floats(0, 1),
+)
+def test_added_rows_are_the_matrix_product(seed, n_inputs, n_outputs, activity):
     rng = np.random.default_rng(seed)
-    weight = rng.integers(-2047, 2048, (n_inputs, 9)).astype(np.int16)
+    weight = rng.integers(-2047, 2048, (n_inputs, n_outputs)).astype(np.int16)
     fired = rng.random((5, n_inputs)) < activity
     spikes = (fired * rng.choice([-1, 1], (5, n_inputs))).astype(np.int8)
-    out = np.empty((5, 9), np.int32)
-    charge_of_spikes(spikes, weight, n_inputs, out)
+    out = np.empty((5, n_outputs), np.int32)
+    charge_of_spikes(spikes, tiles_of(weight), n_inputs, out)
     np.testing.assert_array_equal(out, spikes.astype(np.int64) @ weight.astype(np.int64))
 
 
 def test_sixteen_of_the_largest_weights_do_not_wrap_around():
     weight = np.full((64, 3), 2047, np.int16)
     out = np.empty((1, 3), np.int32)
-    charge_of_spikes(np.ones((1, 64), np.int8), weight, 64, out)
+    charge_of_spikes(np.ones((1, 64), np.int8), tiles_of(weight), 64, out)
     np.testing.assert_array_equal(out, 64 * 2047)
 
 
@@ -145,10 +151,10 @@ def test_scattered_spikes_reach_their_own_sample():
     weight = rng.integers(-2047, 2048, (7, 4)).astype(np.int16)
     spikes = rng.integers(-1, 2, (3, 7)).astype(np.int8)
     flat = np.flatnonzero(spikes).astype(np.int32)
-    membrane = np.zeros(12)
-    scatter_spikes(flat, spikes.ravel()[flat], 7, weight, 2.0**-20, membrane)
+    membrane = np.zeros((3, 4))
+    scatter_spikes(flat, spikes.ravel()[flat], 7, tiles_of(weight), 2.0**-20, membrane)
     expected = spikes.astype(np.int64) @ weight.astype(np.int64) * 2.0**-20
-    np.testing.assert_array_equal(membrane.reshape(3, 4), expected)
+    np.testing.assert_array_equal(membrane, expected)
 
 
 @pytest.mark.parametrize(

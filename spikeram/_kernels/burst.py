@@ -5,7 +5,9 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from spikeram._kernels.crossbar import write_columns
 from spikeram._kernels.neuron import _fire_signed, noise
+from spikeram._kernels.rows import add_row
 
 UNIPOLAR, TERNARY, SIGNED = 0, 1, 2
 
@@ -88,67 +90,67 @@ def integrate_bursts_batch(
 
 
 @numba.njit(nogil=True, cache=True)
-def charge_of_bursts(spikes, weight, limit, out):
+def charge_of_bursts(spikes, tiles, limit, out):
     """Write the charge that each step's bursts bring into `out`.
 
-    spikes (step, input) int8, any number in each; weight (input, output) int16; out (step,
+    spikes (step, input) int8, any number in each; tiles (tile, input + 1, column) int16; out (step,
     output) int32. A step with more than `limit` busy inputs is left out, for the dense path.
     """
+    n_outputs = out.shape[1]
+    width = tiles.shape[2]
+    charge = np.empty(width, np.int32)
     for k in range(spikes.shape[0]):
         if np.count_nonzero(spikes[k]) > limit:
             continue
-        target = out[k]
-        target[:] = 0
-        for i in range(spikes.shape[1]):
-            number = np.int32(spikes[k, i])
-            if number != 0:
-                row = weight[i]
-                for j in range(target.size):
-                    target[j] += number * row[j]
+        for t in range(tiles.shape[0]):
+            charge[:] = 0
+            for i in range(spikes.shape[1]):
+                if spikes[k, i] != 0:
+                    add_row(tiles[t], i * width, np.int32(spikes[k, i]), charge, 0)
+            for j in range(min(width, n_outputs - t * width)):
+                out[k, t * width + j] = charge[j]
 
 
 @numba.njit(nogil=True, cache=True)
-def charge_of_burst_patches(spikes, weight, start, position, row, out):
+def charge_of_burst_patches(spikes, tiles, start, position, row, out):
     """Write the charge of bursts at every position of a convolution: as `charge_of_patches`."""
-    n_columns = weight.shape[1]
     n_positions = out.shape[2]
-    charge = np.empty((n_positions, n_columns), np.int32)
-    for k in range(spikes.shape[0]):
-        charge[:] = 0
-        for i in range(spikes.shape[1]):
-            number = np.int32(spikes[k, i])
-            if number != 0:
-                for n in range(start[i], start[i + 1]):
-                    target = charge[position[n]]
-                    source = weight[row[n]]
-                    for j in range(n_columns):
-                        target[j] += number * source[j]
-        for j in range(n_columns):
-            for p in range(n_positions):
-                out[k, j, p] = charge[p, j]
+    width = tiles.shape[2]
+    charge = np.empty(n_positions * width, np.int32)
+    for t in range(tiles.shape[0]):
+        for k in range(spikes.shape[0]):
+            charge[:] = 0
+            for i in range(spikes.shape[1]):
+                number = np.int32(spikes[k, i])
+                if number != 0:
+                    for n in range(start[i], start[i + 1]):
+                        add_row(tiles[t], row[n] * width, number, charge, position[n] * width)
+            write_columns(charge, width, out[k, t * width : (t + 1) * width])
 
 
 @numba.njit(nogil=True, cache=True)
-def scatter_bursts(indices, numbers, n_inputs, weight, quantum, out):
+def scatter_bursts(indices, numbers, n_inputs, tiles, quantum, out):
     """Add the charge of bursts in a batch of samples to membranes in volts.
 
     numbers (burst,) int8, with their sign; the other arrays are those of `scatter_spikes`.
     """
-    n_outputs = weight.shape[1]
-    charge = np.empty(n_outputs, np.int32)
-    n = 0
-    while n < indices.size:
-        sample = indices[n] // n_inputs
-        charge[:] = 0
-        while n < indices.size and indices[n] // n_inputs == sample:
-            row = weight[indices[n] - sample * n_inputs]
-            number = np.int32(numbers[n])
-            for j in range(n_outputs):
-                charge[j] += number * row[j]
-            n += 1
-        start = sample * n_outputs
-        for j in range(n_outputs):
-            out[start + j] += charge[j] * quantum
+    n_outputs = out.shape[1]
+    width = tiles.shape[2]
+    charge = np.empty(width, np.int32)
+    first = 0
+    while first < indices.size:
+        sample = indices[first] // n_inputs
+        last = first
+        while last < indices.size and indices[last] // n_inputs == sample:
+            last += 1
+        for t in range(tiles.shape[0]):
+            charge[:] = 0
+            for n in range(first, last):
+                place = (indices[n] - sample * n_inputs) * width
+                add_row(tiles[t], place, np.int32(numbers[n]), charge, 0)
+            for j in range(min(width, n_outputs - t * width)):
+                out[sample, t * width + j] += charge[j] * quantum
+        first = last
 
 
 @numba.njit(nogil=True, cache=True)

@@ -1,7 +1,7 @@
-"""The hot loop: add the rows of int16 charge weights whose inputs spiked.
+"""The hot loop: add the rows of charge weights whose inputs spiked, tile by tile.
 
-Weights hold 12 bits, so eight rows are added in int16, sixteen lanes to a 256-bit register,
-before the sum is widened to int32.
+Which rows is found once for all steps; then each tile adds those of every step while it is in the
+cache. Tiles are those of `spikeram._kernels.rows`.
 """
 
 from __future__ import annotations
@@ -9,139 +9,210 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-
-@numba.njit(nogil=True, cache=True)
-def _add_eight(weight, r, out, partial):
-    # Two loops: the first stays in int16, which doubles the lanes of every addition.
-    w0 = weight[r[0]]
-    w1 = weight[r[1]]
-    w2 = weight[r[2]]
-    w3 = weight[r[3]]
-    w4 = weight[r[4]]
-    w5 = weight[r[5]]
-    w6 = weight[r[6]]
-    w7 = weight[r[7]]
-    for j in range(out.size):
-        partial[j] = w0[j] + w1[j] + w2[j] + w3[j] + w4[j] + w5[j] + w6[j] + w7[j]
-    for j in range(out.size):
-        out[j] += partial[j]
+from spikeram._kernels.rows import AT_ONCE, add_entries, add_row, sum_rows, take_entries, take_rows
 
 
 @numba.njit(nogil=True, cache=True)
-def add_rows(weight, rows, n_rows, out, partial):
-    """Add rows ``rows[:n_rows]`` of `weight` to `out`.
-
-    weight (input, output) int16; rows int32; out (output,) int32; partial (output,) int16 scratch.
-    """
-    whole = n_rows - n_rows % 8
-    for start in range(0, whole, 8):
-        _add_eight(weight, rows[start : start + 8], out, partial)
-    for n in range(whole, n_rows):
-        row = weight[rows[n]]
-        for j in range(out.size):
-            out[j] += row[j]
+def _filled(places, n, row):
+    """Fill the list up to the next multiple of `AT_ONCE` with a row of zeros; return its end."""
+    while n % AT_ONCE != 0:
+        places[n] = row
+        n += 1
+    return n
 
 
 @numba.njit(nogil=True, cache=True)
-def subtract_rows(weight, rows, n_rows, out):
-    """Subtract rows ``rows[:n_rows]`` of `weight` from `out`: the spikes of sign -1."""
-    for n in range(n_rows):
-        row = weight[rows[n]]
-        for j in range(out.size):
-            out[j] -= row[j]
-
-
-@numba.njit(nogil=True, cache=True)
-def charge_of_spikes(spikes, weight, limit, out):
+def charge_of_spikes(spikes, tiles, limit, out):
     """Write the charge that each step's spikes bring into `out`.
 
-    spikes (step, input) int8 in {-1, 0, 1}; weight (input, output) int16; out (step, output)
-    int32. A step with more than `limit` spikes is left out, for the dense path.
+    spikes (step, input) int8 in {-1, 0, 1}; tiles (tile, input + 1, column) int16; out (step,
+    output) int32. A step with more than `limit` spikes is left out, for the dense path.
     """
     n_steps, n_inputs = spikes.shape
-    n_outputs = weight.shape[1]
-    added = np.empty(n_inputs, np.int32)
-    removed = np.empty(n_inputs, np.int32)
-    partial = np.empty(n_outputs, np.int16)
+    width = tiles.shape[2]
+    zeros = np.int32(n_inputs * width)
+    # Each list may be filled up, and the next entry is written before it is known to count.
+    room = n_inputs + AT_ONCE
+    added = np.empty(n_steps * room + 1, np.int32)
+    removed = np.empty(n_steps * room + 1, np.int32)
+    ends = np.zeros((n_steps + 1, 2), np.int64)
+    busy = np.zeros(n_steps, np.bool_)
+    n_added = 0
+    n_removed = 0
     for k in range(n_steps):
-        n_added = 0
-        n_removed = 0
         for i in range(n_inputs):
-            if spikes[k, i] > 0:
-                added[n_added] = i
-                n_added += 1
-            elif spikes[k, i] < 0:
-                removed[n_removed] = i
-                n_removed += 1
-        if n_added + n_removed > limit:
-            continue
-        for j in range(n_outputs):
-            out[k, j] = 0
-        add_rows(weight, added, n_added, out[k], partial)
-        subtract_rows(weight, removed, n_removed, out[k])
+            # Without branches: which inputs spike cannot be foretold.
+            spike = spikes[k, i]
+            added[n_added] = i * width
+            removed[n_removed] = i * width
+            n_added += spike > 0
+            n_removed += spike < 0
+        if n_added - ends[k, 0] + n_removed - ends[k, 1] > limit:
+            busy[k] = True
+            n_added = ends[k, 0]
+            n_removed = ends[k, 1]
+        n_added = _filled(added, n_added, zeros)
+        n_removed = _filled(removed, n_removed, zeros)
+        ends[k + 1, 0] = n_added
+        ends[k + 1, 1] = n_removed
+    _add_lists(tiles, added, removed, ends, busy, out)
 
 
 @numba.njit(nogil=True, cache=True)
-def charge_of_patches(spikes, weight, start, position, row, out):
+def _add_lists(tiles, added, removed, ends, left_out, out):
+    """Write the sum of listed rows for each step: those of `added` less those of `removed`."""
+    n_outputs = out.shape[1]
+    width = tiles.shape[2]
+    edge = np.empty(width, np.int32)
+    for t in range(tiles.shape[0]):
+        column = t * width
+        inside = min(width, n_outputs - column)
+        for k in range(out.shape[0]):
+            if left_out[k]:
+                continue
+            target, at = out[k], column
+            if inside < width:
+                target, at = edge, 0
+            sum_rows(tiles[t], added, ends[k, 0], ends[k + 1, 0], target, at)
+            if ends[k + 1, 1] > ends[k, 1]:
+                take_rows(tiles[t], removed, ends[k, 1], ends[k + 1, 1], target, at)
+            if inside < width:
+                for j in range(inside):
+                    out[k, column + j] = edge[j]
+
+
+@numba.njit(nogil=True, cache=True)
+def _split(spikes, up, down):
+    """Write where spikes of either sign are, as 0 or 1; return how many there are of each."""
+    n_up = np.int32(0)
+    n_down = np.int32(0)
+    for i in range(spikes.size):
+        up[i] = np.uint8(spikes[i] > 0)
+    for i in range(spikes.size):
+        down[i] = np.uint8(spikes[i] < 0)
+    for i in range(spikes.size):
+        n_up += up[i]
+    for i in range(spikes.size):
+        n_down += down[i]
+    return n_up, n_down
+
+
+@numba.njit(nogil=True, cache=True)
+def _masks(spiked, runs, masks):
+    """Write which inputs of each group spiked, the first as the lowest bit."""
+    for r in range(runs.shape[0]):
+        first, n, stride = runs[r, 0], runs[r, 1], runs[r, 2]
+        some = masks[first : first + n]
+        some[:] = 0
+        for bit in range(runs.shape[1] - 3):
+            at = runs[r, 3 + bit]
+            if stride == 1:
+                # One after the other: the processor takes many at once.
+                inputs = spiked[at : at + n]
+                for q in range(n):
+                    some[q] |= inputs[q] << bit
+            else:
+                for q in range(n):
+                    some[q] |= spiked[at + q * stride] << bit
+
+
+@numba.njit(nogil=True, cache=True)
+def _scatter(spiked, inputs, number, tile, start, position, row, charge):
+    """Add `number` times the rows of each input that spiked where it stands."""
+    width = tile.shape[1]
+    n = 0
+    for i in range(spiked.size - 1):
+        inputs[n] = i
+        n += spiked[i]
+    for a in range(n):
+        for m in range(start[inputs[a]], start[inputs[a] + 1]):
+            add_row(tile, row[m] * width, np.int32(number), charge, position[m] * width)
+
+
+@numba.njit(nogil=True, cache=True)
+def write_columns(charge, width, out):
+    """Write a charge of one row for each position by columns: out (column, position)."""
+    for j in range(out.shape[0]):
+        column = out[j]
+        for p in range(column.size):
+            column[p] = charge[p * width + j]
+
+
+@numba.njit(nogil=True, cache=True)
+def charge_of_patches(spikes, tiles, start, position, row, tables, runs, at, limit, out):
     """Write the charge that each step's spikes bring at every position of a convolution.
 
-    A spike adds its rows where it stands: at ``position[n]`` it drives ``row[n]``, for n from
-    ``start[i]`` to ``start[i + 1]`` of input i. spikes (step, input) int8 in {-1, 0, 1}; weight
-    (row, column) int16; out (step, column, position) int32.
+    Up to `limit` spikes of one sign add their rows where they stand: input i at ``position[n]`` the
+    row ``row[n]``, for n from ``start[i]`` to ``start[i + 1]``. More of them choose from tables.
+    spikes (step, input) int8 in {-1, 0, 1}; tiles (tile, row + 1, column) int16; tables (tile,
+    table, entry, column) int16; runs and at (position, table) int32, those of
+    `spikeram.groups`; out (step, column, position) int32.
     """
-    n_columns = weight.shape[1]
+    n_steps, n_inputs = spikes.shape
     n_positions = out.shape[2]
-    charge = np.empty((n_positions, n_columns), np.int32)
-    for k in range(spikes.shape[0]):
-        charge[:] = 0
-        for i in range(spikes.shape[1]):
-            if spikes[k, i] > 0:
-                for n in range(start[i], start[i + 1]):
-                    target = charge[position[n]]
-                    source = weight[row[n]]
-                    for j in range(n_columns):
-                        target[j] += source[j]
-            elif spikes[k, i] < 0:
-                for n in range(start[i], start[i + 1]):
-                    target = charge[position[n]]
-                    source = weight[row[n]]
-                    for j in range(n_columns):
-                        target[j] -= source[j]
-        for j in range(n_columns):
-            for p in range(n_positions):
-                out[k, j, p] = charge[p, j]
+    width = tiles.shape[2]
+    inputs = np.empty(n_inputs + 1, np.int32)
+    # The last one stands for no input.
+    up = np.zeros(n_inputs + 1, np.uint8)
+    down = np.zeros(n_inputs + 1, np.uint8)
+    masks_up = np.zeros(runs[-1, 0] + runs[-1, 1], np.uint8)
+    masks_down = np.zeros_like(masks_up)
+    charge = np.empty(n_positions * width, np.int32)
+    for k in range(n_steps):
+        n_up, n_down = _split(spikes[k], up, down)
+        if n_up > limit:
+            _masks(up, runs, masks_up)
+        if n_down > limit:
+            _masks(down, runs, masks_down)
+        for t in range(tiles.shape[0]):
+            charge[:] = 0
+            if n_up > limit:
+                add_entries(tables[t], masks_up, at, charge)
+            elif n_up > 0:
+                _scatter(up, inputs, 1, tiles[t], start, position, row, charge)
+            if n_down > limit:
+                take_entries(tables[t], masks_down, at, charge)
+            elif n_down > 0:
+                _scatter(down, inputs, -1, tiles[t], start, position, row, charge)
+            write_columns(charge, width, out[k, t * width : (t + 1) * width])
 
 
 @numba.njit(nogil=True, cache=True)
-def scatter_spikes(indices, signs, n_inputs, weight, quantum, out):
+def scatter_spikes(indices, signs, n_inputs, tiles, quantum, out):
     """Add the charge of spikes in a batch of samples to membranes in volts.
 
     indices (spike,) int32 counts ``sample * n_inputs + input``, ascending; signs (spike,) int8;
-    weight (input, output) int16; out (sample * output,) float64 [V]. Sums are exact: integers
-    first, then one multiple of a power of two.
+    tiles (tile, input + 1, column) int16; out (sample, output) float64 [V]. Sums are exact:
+    integers first, then one multiple of a power of two.
     """
-    n_outputs = weight.shape[1]
-    added = np.empty(n_inputs, np.int32)
-    removed = np.empty(n_inputs, np.int32)
-    partial = np.empty(n_outputs, np.int16)
-    charge = np.empty(n_outputs, np.int32)
+    n_samples, n_outputs = out.shape
+    width = tiles.shape[2]
+    zeros = np.int32(n_inputs * width)
+    added = np.empty(indices.size + n_samples * AT_ONCE, np.int32)
+    removed = np.empty(indices.size + n_samples * AT_ONCE, np.int32)
+    ends = np.zeros((n_samples + 1, 2), np.int64)
     n = 0
-    while n < indices.size:
-        sample = indices[n] // n_inputs
-        n_added = 0
-        n_removed = 0
-        while n < indices.size and indices[n] // n_inputs == sample:
+    for s in range(n_samples):
+        n_added, n_removed = ends[s]
+        while n < indices.size and indices[n] // n_inputs == s:
+            place = (indices[n] - s * n_inputs) * width
             if signs[n] > 0:
-                added[n_added] = indices[n] - sample * n_inputs
+                added[n_added] = place
                 n_added += 1
             else:
-                removed[n_removed] = indices[n] - sample * n_inputs
+                removed[n_removed] = place
                 n_removed += 1
             n += 1
-        for j in range(n_outputs):
-            charge[j] = 0
-        add_rows(weight, added, n_added, charge, partial)
-        subtract_rows(weight, removed, n_removed, charge)
-        start = sample * n_outputs
-        for j in range(n_outputs):
-            out[start + j] += charge[j] * quantum
+        ends[s + 1, 0] = _filled(added, n_added, zeros)
+        ends[s + 1, 1] = _filled(removed, n_removed, zeros)
+    charge = np.empty(width, np.int32)
+    for t in range(tiles.shape[0]):
+        column = t * width
+        inside = min(width, n_outputs - column)
+        for s in range(n_samples):
+            if ends[s + 1, 0] == ends[s, 0] and ends[s + 1, 1] == ends[s, 1]:
+                continue
+            sum_rows(tiles[t], added, ends[s, 0], ends[s + 1, 0], charge, 0)
+            take_rows(tiles[t], removed, ends[s, 1], ends[s + 1, 1], charge, 0)
+            for j in range(inside):
+                out[s, column + j] += charge[j] * quantum

@@ -92,10 +92,11 @@ def driven_steps(spikes, counts):
 def driven_positions(spikes, index, counts):
     """Count the steps at each position in which any of its inputs spikes.
 
-    spikes (sample, step, input) int8; index (position, tap) int32, -1 for none; counts (sample,).
+    spikes (sample, step, input) int8; index (position, tap) uint32, of which one more than there
+    are inputs stands for none; counts (sample,).
     """
-    n_steps = spikes.shape[1]
-    steps_of = np.empty(spikes.shape[2], np.uint64)
+    n_steps, n_inputs = spikes.shape[1:]
+    steps_of = np.empty(n_inputs + 1, np.uint64)
     for s in range(spikes.shape[0]):
         counts[s] = 0
         for start in range(0, n_steps, 64):
@@ -107,16 +108,14 @@ def driven_positions(spikes, index, counts):
                 bit = np.uint64(1) << np.uint64(k - start)
                 full |= bit
                 train = spikes[s, k]
-                for i in range(steps_of.size):
+                for i in range(n_inputs):
                     steps_of[i] |= bit if train[i] != 0 else np.uint64(0)
             for p in range(index.shape[0]):
                 word = np.uint64(0)
                 for tap in range(index.shape[1]):
-                    i = index[p, tap]
-                    if i >= 0:
-                        word |= steps_of[i]
-                        if word == full:
-                            break
+                    word |= steps_of[index[p, tap]]
+                    if word == full:
+                        break
                 # Each step takes away the lowest bit that is left.
                 if word == full:
                     counts[s] += stop - start

@@ -41,24 +41,42 @@ def integrate(charge, bias, threshold, rail, ternary, subtract, u, spikes, trace
     int32; u (output,) int32, changed; spikes (step, output) int8, written; trace (step or 0,
     output) int32, the membrane after each step's reset, written where it has steps.
     """
-    driven = charge.shape[0] > 0
     traced = trace.shape[0] > 0
     low = -threshold if ternary else np.full_like(threshold, np.iinfo(np.int32).min)
-    keep = np.int32(0) if subtract else np.int32(1)
+    held = np.empty_like(u)
     for k in range(spikes.shape[0]):
-        fired = spikes[k]
-        for j in range(u.size):
-            v = np.int32(u[j] + bias[j])
-            if driven:
-                v = np.int32(v + charge[k, j])
-            v = np.int32(min(max(v, -rail), rail))
-            up = v >= threshold[j]
-            down = v <= low[j]
-            fired[j] = np.int8(up) - np.int8(down)
-            step = np.int32(up) * threshold[j] - np.int32(down) * threshold[j]
-            u[j] = v - (v if keep and (up or down) else step)
+        _hold(charge, k, bias, np.int32(rail), u, held)
+        _fire(held, threshold, low, subtract, u, spikes[k])
         if traced:
             trace[k] = u
+
+
+@numba.njit(nogil=True, cache=True)
+def _hold(charge, k, bias, rail, u, held):
+    """Write membranes with what arrives in step `k`, clipped, before they are compared."""
+    # Arrays and widths are few enough in each loop for it to stay in vector registers.
+    if charge.shape[0] > 0:
+        arriving = charge[k]
+        for j in range(u.size):
+            held[j] = min(max(np.int32(u[j] + bias[j] + arriving[j]), -rail), rail)
+    else:
+        for j in range(u.size):
+            held[j] = min(max(np.int32(u[j] + bias[j]), -rail), rail)
+
+
+@numba.njit(nogil=True, cache=True)
+def _fire(held, threshold, low, subtract, u, fired):
+    """Compare membranes, take a threshold or all of it from those that fire, and write spikes."""
+    if subtract:
+        for j in range(u.size):
+            net = np.int32(np.int32(held[j] >= threshold[j]) - np.int32(held[j] <= low[j]))
+            fired[j] = np.int8(net)
+            u[j] = np.int32(held[j] - net * threshold[j])
+    else:
+        for j in range(u.size):
+            net = np.int32(np.int32(held[j] >= threshold[j]) - np.int32(held[j] <= low[j]))
+            fired[j] = np.int8(net)
+            u[j] = np.int32(held[j] * (1 - net * net))
 
 
 @numba.njit(nogil=True, cache=True)
@@ -177,11 +195,7 @@ def integrate_signed(
                     v += charge[k, j]
                 held[j] = min(max(v, -rail), rail)
         else:
-            for j in range(u.size):
-                v = np.int32(u[j] + bias[j])
-                if driven:
-                    v = np.int32(v + charge[k, j])
-                held[j] = np.int32(min(max(v, -rail), rail))
+            _hold(charge, k, bias, np.int32(rail), u, held)
         _fire_signed(held, threshold, negative, low, high, u, count, spikes[k])
         if traced:
             trace[k] = u
