@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 
 from spikeram import simulate  # noqa: E402
+from spikeram._kernels.crossbar import charge_of_spikes  # noqa: E402
 from spikeram.charge import ChargeLayer  # noqa: E402
 from spikeram.conversion import convert, read  # noqa: E402
 from spikeram.datasets import mnist  # noqa: E402
@@ -46,7 +48,7 @@ from spikeram.encoding import encode, input_levels  # noqa: E402
 from spikeram.gather import Gather  # noqa: E402
 from spikeram.network import SpikingNetwork  # noqa: E402
 from spikeram.pool import MaxPool  # noqa: E402
-from spikeram.simulation import charge_of, clocked, nodes_of  # noqa: E402
+from spikeram.simulation import clocked, nodes_of  # noqa: E402
 
 REPEATS = 5
 STEPS = 32
@@ -140,7 +142,9 @@ def arrays(peak: float) -> list[dict[str, float]]:
                 order = rng.random((batch, steps, size)).argsort(-1)
                 spikes = (order < round(activity * size)).astype(np.int8)
                 additions = int(spikes.sum()) * size
-                charge = best(charge_of, layer, spikes)
+                flat, out = spikes.reshape(-1, size), np.empty((batch * steps, size), np.int32)
+                busy = np.empty(len(flat), bool)
+                charge = best(charge_of_spikes, flat, layer.tiles, size, out, busy)
                 step = best(clocked, [layer], None, spikes, steps=steps, threads=1)
                 dense = spikes[:, 0].astype(np.float32)
                 weight = layer.weight.astype(np.float32)
@@ -348,7 +352,11 @@ def brian2_synapses(target: str) -> list[dict[str, Any]]:
         )
         groups: list[Any] = [inputs]
         parts: list[Any] = [inputs]
-        for layer in layers:
+        for depth, layer in enumerate(layers, start=1):
+            # The bias flows from the first step on, but a layer's window starts when the spikes of
+            # the one before can have come.
+            initial = layer.initial - depth * layer.bias
+            layer = replace(layer, initial=initial)
             groups.append(sampling_neurons(BATCH * layer.n_outputs, layer))
             if tool == "CrossbarSynapses":
                 crossbar = CrossbarSynapses(groups[-2], groups[-1], layer, batch=BATCH)
@@ -366,8 +374,8 @@ def brian2_synapses(target: str) -> list[dict[str, Any]]:
         network.store()
         # A spike reaches the next layer in the next step.
         seconds = best(_from_the_start, network, (STEPS + len(layers)) * ms)
-        # The hidden layer integrates on after its window; its first T steps are compared.
-        _from_the_start(network, STEPS * ms)
+        # The hidden layer integrates on after its window; its own T steps are compared.
+        _from_the_start(network, (STEPS + 1) * ms)
         found = np.asarray(monitor.count).reshape(BATCH, -1).sum(0)
         rows.append(
             {

@@ -32,8 +32,11 @@ from spikeram.read_noise import Reading
 from spikeram.recording import Activity
 from spikeram.wiring import INPUT, Wiring
 
-DENSE_ACTIVITY = 0.25
+DENSE_ACTIVITY = 0.9
 """Share of active inputs above which one matrix product beats adding rows (see benchmarks)."""
+
+DENSE_BURSTS = 0.25
+"""The same where rows are multiplied by the spikes of a burst."""
 
 DENSE_SIZE = 2**18
 """Weights of the smallest layer that takes the product: below, calling it costs more."""
@@ -49,7 +52,7 @@ BATCH_BYTES = 2**27
 
 _CACHED_CHARGES = 2**18
 
-_SAMPLES_OF_A_THREAD = 16
+_BLOCKS_OF_A_THREAD = 4
 
 _KINDS = {"unipolar": bursts.UNIPOLAR, "ternary": bursts.TERNARY, "signed": bursts.SIGNED}
 
@@ -139,7 +142,7 @@ def _piece(
         block, n = place
         running[n].run(block, steps, spikes, out[n])
 
-    blocks = _blocks(running[0].n_samples, steps * running[0].widest)
+    blocks = _blocks(running[0].n_samples, steps * running[0].widest, pool)
     # list() waits, and raises what a thread raised.
     list(pool.map(run, [(block, n) for block in blocks for n in range(len(running))]))
     for one in running:
@@ -203,7 +206,7 @@ class _Running:
                 charge = (
                     _no_charge(own)
                     if arriving is None
-                    else _charge(arriving, node, self._most[node.name])
+                    else _charge(arriving, node, self._most[node.name], _room(own))
                 )
                 if node.read is not None:
                     if arriving is None:
@@ -357,10 +360,10 @@ def charge_of(layer: ChargeLayer, spikes: NDArray[np.int8], most: int = 1) -> ND
 
     def run(block: slice) -> None:
         """Add up a block of samples."""
-        charge[block] = _charge(spikes[block], layer, most)
+        _charge(spikes[block], layer, most, charge[block])
 
     with _threads() as pool:
-        list(pool.map(run, _blocks(n_samples, steps * layer.n_outputs)))
+        list(pool.map(run, _blocks(n_samples, steps * layer.n_outputs, pool)))
     return charge
 
 
@@ -412,7 +415,7 @@ def fire(
         membrane[block] = neurons.u
 
     with _threads() as pool:
-        list(pool.map(run, _blocks(n_samples, n_steps * layer.n_outputs)))
+        list(pool.map(run, _blocks(n_samples, n_steps * layer.n_outputs, pool)))
     return spikes, membrane
 
 
@@ -421,9 +424,13 @@ def _no_charge(like: NDArray[np.generic]) -> NDArray[np.int32]:
     return np.empty((like.shape[0], 0, like.shape[-1]), np.int32)
 
 
-def _blocks(n_samples: int, cells: int) -> list[slice]:
-    """Return blocks of samples whose charges, `cells` integers each, stay in the cache."""
-    size = max(1, min(_SAMPLES_OF_A_THREAD, _CACHED_CHARGES // cells))
+def _blocks(n_samples: int, cells: int, pool: ThreadPoolExecutor) -> list[slice]:
+    """Return blocks of samples whose charges, `cells` integers each, stay in the cache.
+
+    There are several for each thread, where there are samples enough.
+    """
+    share = -(-n_samples // (_BLOCKS_OF_A_THREAD * pool._max_workers))
+    size = max(1, min(share, _CACHED_CHARGES // cells))
     return [slice(s, min(s + size, n_samples)) for s in range(0, n_samples, size)]
 
 
@@ -484,30 +491,41 @@ def _integrate(
         )
 
 
-def _charge(spikes: NDArray[np.int8], layer: ChargeLayer, most: int) -> NDArray[np.int32]:
-    """Return the charge of each step: rows added where few spiked, a product where many did."""
-    n_samples, steps, n_inputs = spikes.shape
+def _room(like: NDArray[np.int8]) -> NDArray[np.int32]:
+    return np.empty(like.shape, np.int32)
+
+
+def _charge(
+    spikes: NDArray[np.int8], layer: ChargeLayer, most: int, charge: NDArray[np.int32]
+) -> NDArray[np.int32]:
+    """Write and return the charge of each step.
+
+    Rows are added where few inputs spike. Where many do, a convolution adds sums from tables, and a
+    matrix is multiplied.
+    """
+    n_inputs = spikes.shape[2]
     flat = spikes.reshape(-1, n_inputs)
     if layer.gather is not None:
-        charge = np.empty((flat.shape[0], layer.n_columns, layer.n_positions), np.int32)
+        by_column = charge.reshape(flat.shape[0], layer.n_columns, layer.n_positions)
+        places = layer.gather.places
         if most == 1:
             groups, limit = layer.groups, _table_limit(layer)
             charge_of_patches(
-                flat, layer.tiles, *layer.gather.places, layer.tables, groups.runs, groups.at,
-                limit, charge,
-            )  # fmt: skip
+                flat, layer.tiles, *places, layer.tables, groups.runs, groups.at, limit, by_column
+            )
         else:
-            bursts.charge_of_burst_patches(flat, layer.tiles, *layer.gather.places, charge)
-        return charge.reshape(n_samples, steps, -1)
+            bursts.charge_of_burst_patches(flat, layer.tiles, *places, by_column)
+        return charge
     product = layer.weight.size >= DENSE_SIZE and most * layer.largest_charge < 2**24
-    limit = int(DENSE_ACTIVITY * n_inputs) if product else n_inputs
-    charge = np.empty((flat.shape[0], layer.n_outputs), np.int32)
+    share = DENSE_ACTIVITY if most == 1 else DENSE_BURSTS
+    limit = int(share * n_inputs) if product else n_inputs
+    out = charge.reshape(flat.shape[0], layer.n_outputs)
+    busy = np.empty(flat.shape[0], np.bool_)
     add_spikes = charge_of_spikes if most == 1 else bursts.charge_of_bursts
-    add_spikes(flat, layer.tiles, limit, charge)
-    busy = np.count_nonzero(flat, axis=1) > limit
+    add_spikes(flat, layer.tiles, limit, out, busy)
     if busy.any():
-        charge[busy] = flat[busy].astype(np.float32) @ layer.weight_float32
-    return charge.reshape(n_samples, steps, -1)
+        out[busy] = flat[busy].astype(np.float32) @ layer.weight_float32
+    return charge
 
 
 def _table_limit(layer: ChargeLayer) -> int:

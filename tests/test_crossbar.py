@@ -135,14 +135,14 @@ def test_added_rows_are_the_matrix_product(seed, n_inputs, n_outputs, activity):
     fired = rng.random((5, n_inputs)) < activity
     spikes = (fired * rng.choice([-1, 1], (5, n_inputs))).astype(np.int8)
     out = np.empty((5, n_outputs), np.int32)
-    charge_of_spikes(spikes, tiles_of(weight), n_inputs, out)
+    charge_of_spikes(spikes, tiles_of(weight), n_inputs, out, np.empty(5, bool))
     np.testing.assert_array_equal(out, spikes.astype(np.int64) @ weight.astype(np.int64))
 
 
 def test_sixteen_of_the_largest_weights_do_not_wrap_around():
     weight = np.full((64, 3), 2047, np.int16)
     out = np.empty((1, 3), np.int32)
-    charge_of_spikes(np.ones((1, 64), np.int8), tiles_of(weight), 64, out)
+    charge_of_spikes(np.ones((1, 64), np.int8), tiles_of(weight), 64, out, np.empty(1, bool))
     np.testing.assert_array_equal(out, 64 * 2047)
 
 

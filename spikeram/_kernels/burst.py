@@ -90,17 +90,19 @@ def integrate_bursts_batch(
 
 
 @numba.njit(nogil=True, cache=True)
-def charge_of_bursts(spikes, tiles, limit, out):
+def charge_of_bursts(spikes, tiles, limit, out, busy):
     """Write the charge that each step's bursts bring into `out`.
 
     spikes (step, input) int8, any number in each; tiles (tile, input + 1, column) int16; out (step,
-    output) int32. A step with more than `limit` busy inputs is left out, for the dense path.
+    output) int32. A step in which more than `limit` inputs fire is left out, for the dense path,
+    and told in busy (step,) bool.
     """
     n_outputs = out.shape[1]
     width = tiles.shape[2]
     charge = np.empty(width, np.int32)
     for k in range(spikes.shape[0]):
-        if np.count_nonzero(spikes[k]) > limit:
+        busy[k] = np.count_nonzero(spikes[k]) > limit
+        if busy[k]:
             continue
         for t in range(tiles.shape[0]):
             charge[:] = 0

@@ -22,11 +22,35 @@ def _filled(places, n, row):
 
 
 @numba.njit(nogil=True, cache=True)
-def charge_of_spikes(spikes, tiles, limit, out):
+def _listed(spikes, negative, width, places, n):
+    """Enter the rows of all spikes of a sign into a list; return its end."""
+    # Without branches: which inputs spike cannot be foretold.
+    if negative:
+        for i in range(spikes.size):
+            places[n] = i * width
+            n += spikes[i] < 0
+    else:
+        for i in range(spikes.size):
+            places[n] = i * width
+            n += spikes[i] > 0
+    return n
+
+
+@numba.njit(nogil=True, cache=True)
+def _any_negative(spikes):
+    found = np.int8(0)
+    for i in range(spikes.size):
+        found |= spikes[i]
+    return found < 0
+
+
+@numba.njit(nogil=True, cache=True)
+def charge_of_spikes(spikes, tiles, limit, out, busy):
     """Write the charge that each step's spikes bring into `out`.
 
     spikes (step, input) int8 in {-1, 0, 1}; tiles (tile, input + 1, column) int16; out (step,
-    output) int32. A step with more than `limit` spikes is left out, for the dense path.
+    output) int32. A step with more than `limit` spikes is left out, for the dense path, and told in
+    busy (step,) bool.
     """
     n_steps, n_inputs = spikes.shape
     width = tiles.shape[2]
@@ -36,25 +60,16 @@ def charge_of_spikes(spikes, tiles, limit, out):
     added = np.empty(n_steps * room + 1, np.int32)
     removed = np.empty(n_steps * room + 1, np.int32)
     ends = np.zeros((n_steps + 1, 2), np.int64)
-    busy = np.zeros(n_steps, np.bool_)
-    n_added = 0
-    n_removed = 0
     for k in range(n_steps):
-        for i in range(n_inputs):
-            # Without branches: which inputs spike cannot be foretold.
-            spike = spikes[k, i]
-            added[n_added] = i * width
-            removed[n_removed] = i * width
-            n_added += spike > 0
-            n_removed += spike < 0
-        if n_added - ends[k, 0] + n_removed - ends[k, 1] > limit:
-            busy[k] = True
-            n_added = ends[k, 0]
-            n_removed = ends[k, 1]
-        n_added = _filled(added, n_added, zeros)
-        n_removed = _filled(removed, n_removed, zeros)
-        ends[k + 1, 0] = n_added
-        ends[k + 1, 1] = n_removed
+        n_added, n_removed = ends[k]
+        n_added = _listed(spikes[k], False, width, added, n_added)
+        if _any_negative(spikes[k]):
+            n_removed = _listed(spikes[k], True, width, removed, n_removed)
+        busy[k] = n_added - ends[k, 0] + n_removed - ends[k, 1] > limit
+        if busy[k]:
+            n_added, n_removed = ends[k]
+        ends[k + 1, 0] = _filled(added, n_added, zeros)
+        ends[k + 1, 1] = _filled(removed, n_removed, zeros)
     _add_lists(tiles, added, removed, ends, busy, out)
 
 

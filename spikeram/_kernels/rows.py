@@ -25,6 +25,9 @@ AT_ONCE = 16
 WIDTHS = (8, 16, 32, 64)
 """Columns of a tile. 64 sums of int16 and of int32 fill twelve of sixteen 256-bit registers."""
 
+LINE = 64
+"""Bytes of a line of the cache."""
+
 _I16, _I32, _I64 = ir.IntType(16), ir.IntType(32), ir.IntType(64)
 
 
@@ -49,11 +52,19 @@ def tiles_of(weight: NDArray[np.int16]) -> NDArray[np.int16]:
     """
     rows, columns = weight.shape
     width = width_of(columns)
-    tiles = np.zeros((-(-columns // width), rows + 1, width), np.int16)
+    tiles = _aligned((-(-columns // width), rows + 1, width))
     for n, tile in enumerate(tiles):
         some = weight[:, n * width : (n + 1) * width]
         tile[:rows, : some.shape[1]] = some
     return tiles
+
+
+def _aligned(shape: tuple[int, ...]) -> NDArray[np.int16]:
+    """Return zeros that begin where a line of the cache does: rows then lie in as few as can be."""
+    size = int(np.prod(shape))
+    room = np.zeros(size + LINE // 2, np.int16)
+    first = -room.ctypes.data % LINE // 2
+    return room[first : first + size].reshape(shape)
 
 
 def tables_of(weight: NDArray[np.int16], rows: NDArray[np.int32]) -> NDArray[np.int16]:
@@ -73,7 +84,7 @@ def tables_of(weight: NDArray[np.int16], rows: NDArray[np.int32]) -> NDArray[np.
     """
     tiles = tiles_of(weight)
     size = rows.shape[1]
-    found = np.zeros((len(tiles), len(rows), 2**size, tiles.shape[2]), np.int16)
+    found = _aligned((len(tiles), len(rows), 2**size, tiles.shape[2]))
     for q in range(size):
         # Row -1 is the last of a tile, which is 0.
         half = found[:, :, : 2**q]
