@@ -55,7 +55,12 @@ TINY = Network(
     build=tiny,
     samples=small,
     recipe=Recipe(
-        stages=(Stage(epochs=20, rate=0.02), Stage(epochs=5, rate=0.01, noise=0.1)), batch=20
+        stages=(
+            Stage(epochs=20, rate=0.02),
+            Stage(epochs=4, rate=0.01, noise=0.1),
+            Stage(epochs=1, rate=0.005, noise=0.1, clip=2.0),
+        ),
+        batch=20,
     ),
     input_bits=3,
     activation_bits=3,
@@ -90,6 +95,8 @@ def test_a_recipe_writes_both_kinds_of_weights_and_goes_on_where_it_was_cut(tmp_
     written = train(TINY, tmp_path, said=said.append)
     assert set(written) == {"plain", "noise"}
     assert len(said) == 2
+    # Weights without noise are those of the first stage alone.
+    assert [line.split(":")[0] for line in said] == ["tiny_plain.npz", "tiny.npz"]
     model = load(TINY, file=written["noise"])
     x, y = tensors(small("test"))
     assert accuracy(model, x, y)[0] > 0.9

@@ -114,6 +114,28 @@ def test_the_formula_that_compiles_is_the_activation(monkeypatch):
         torch.testing.assert_close(plain, fused, rtol=1e-4, atol=1e-4)
 
 
+def test_weights_stay_within_so_many_standard_deviations():
+    net = model()
+    with torch.no_grad():
+        net[0].weight[0, 0] = 10.0
+    recipe = Recipe(stages=(Stage(epochs=2, rate=0.02, clip=2.0),), batch=32)
+    fit(net, *tensors(), recipe, seed=0)
+    for layer in (net[0], net[3], net[5]):
+        # What is clipped sets the deviation that the next step clips at, a hair lower.
+        assert layer.weight.abs().max() <= 2.1 * layer.weight.std()
+
+
+def test_running_statistics_stay_where_a_stage_uses_them():
+    net = model()
+    first = Recipe(stages=(Stage(epochs=1, rate=0.02),), batch=32)
+    fit(net, *tensors(), first, seed=0)
+    before = net[1].running_mean.clone(), net[0].weight.clone()
+    second = Recipe(stages=(Stage(epochs=1, rate=0.02, running_norms=True),), batch=32)
+    fit(net, *tensors(), second, seed=0)
+    assert torch.equal(net[1].running_mean, before[0])
+    assert not torch.equal(net[0].weight, before[1])
+
+
 def test_training_goes_on_where_it_was_interrupted(tmp_path):
     x, y = tensors()
     whole = fit(model(), x, y, RECIPE, seed=3)
@@ -247,6 +269,8 @@ def test_a_model_without_learned_thresholds_is_refused():
 def test_impossible_stages_and_noise_are_refused():
     with pytest.raises(ValueError, match="epochs >= 1"):
         Stage(epochs=0, rate=0.1)
+    with pytest.raises(ValueError, match="a clip > 1 standard deviations, or None, got 1"):
+        Stage(epochs=1, rate=0.1, clip=1)
     with pytest.raises(ValueError, match="noise >= 0"):
         WeightNoise(model(), -0.1)
     x, y = tensors(16)

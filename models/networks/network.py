@@ -163,7 +163,9 @@ def train(
     written: dict[Variant, Path] = {}
 
     def after(stage: int) -> None:
-        """Write the weights of a stage, with its accuracies."""
+        """Write the weights of the first and of the last stage, with their accuracies."""
+        if stage not in (0, last):
+            return
         variant: Variant = "noise" if stage == last else "plain"
         written[variant] = target / network.file(variant).name
         header = save(network, model, written[variant], given, test, seed=seed)
