@@ -31,6 +31,7 @@ os.environ |= ONE_THREAD
 import click  # noqa: E402
 import numba  # noqa: E402
 import numpy as np  # noqa: E402
+from crossbar_step import make_layer  # noqa: E402
 from llvmlite import ir  # noqa: E402
 from numba import types  # noqa: E402
 from numba.core import cgutils  # noqa: E402
@@ -116,25 +117,11 @@ def floor() -> dict[str, float]:
     return found
 
 
-def layer_of(size: int) -> ChargeLayer:
-    rng = np.random.default_rng(0)
-    return ChargeLayer(
-        name="crossbar",
-        weight=rng.integers(-2047, 2048, (size, size)).astype(np.int16),
-        bias=np.zeros(size, np.int32),
-        threshold=np.full(size, 100_000, np.int32),
-        initial=np.zeros(size, np.int32),
-        rail=2**30,
-        quantum=2.0**-20,
-        scale=np.ones(size),
-    )
-
-
 def arrays(peak: float) -> list[dict[str, float]]:
     """Return what one crossbar takes, by size, batch and activity."""
     rows = []
     for size in SIZES:
-        layer = layer_of(size)
+        layer = make_layer(size)
         for batch in BATCHES:
             steps = max(1, 512 // batch)
             for activity in ACTIVITIES:

@@ -62,6 +62,7 @@ from spikeram._kernels.adc import (
     search_batch,
     search_few,
 )
+from spikeram._kernels.codes import pairs_of
 from spikeram.adc import check_count, normal_quantiles
 from spikeram.arrays import frozen
 from spikeram.crossbar import Crossbar
@@ -583,7 +584,7 @@ class Product:
     def _weights(self) -> list[tuple[NDArray[np.int16], NDArray[np.float32]]]:
         """Charge of one cycle of a code of 1, in quanta, for both ways to multiply."""
         whole = [np.rint(w / self.quantum) for w in self._volts]
-        return [(np.ascontiguousarray(w, np.int16), w.astype(np.float32, order="C")) for w in whole]
+        return [(pairs_of(w.astype(np.int16)), w.astype(np.float32, order="C")) for w in whole]
 
     @cached_property
     def _key(self) -> np.uint64:

@@ -24,6 +24,7 @@ import math
 import numba
 import numpy as np
 
+from spikeram._kernels.codes import multiply_codes
 from spikeram._kernels.random import philox
 
 _WORD = np.uint64(0xFFFFFFFF)
@@ -238,39 +239,23 @@ def flip_batch(
 
 
 @numba.njit(nogil=True, cache=True)
-def _add_eight(x, weight, i, q):
-    x0, x1, x2, x3 = np.int32(x[0]), np.int32(x[1]), np.int32(x[2]), np.int32(x[3])
-    x4, x5, x6, x7 = np.int32(x[4]), np.int32(x[5]), np.int32(x[6]), np.int32(x[7])
-    w0, w1, w2, w3 = weight[i], weight[i + 1], weight[i + 2], weight[i + 3]
-    w4, w5, w6, w7 = weight[i + 4], weight[i + 5], weight[i + 6], weight[i + 7]
-    for j in range(q.size):
-        low = x0 * w0[j] + x1 * w1[j] + x2 * w2[j] + x3 * w3[j]
-        high = x4 * w4[j] + x5 * w5[j] + x6 * w6[j] + x7 * w7[j]
-        q[j] += np.int32(low + high)
-
-
-@numba.njit(nogil=True, cache=True)
-def multiply(codes, weight, least, most, charge, total):
+def multiply(codes, tiles, least, most, charge, total):
     """Write the charge of one cycle of a few samples; return how many codes are strange.
 
-    codes (sample, input) float32, integers from `least` to `most`; weight (input, line) int16;
-    charge (sample, line) int32; total (sample,) float64 of the magnitudes. Eight rows at a time
-    save loads and stores of the sums.
+    codes (sample, input) float32, integers from `least` to `most`; tiles (tile, pair, 2 * line)
+    int16 of the weights, from `spikeram._kernels.codes`; charge (sample, line) int32; total
+    (sample,) float64 of the magnitudes.
     """
     strange = 0
     n_inputs = codes.shape[1]
-    whole = n_inputs - n_inputs % 8
+    whole = np.zeros(2 * tiles.shape[1], np.int16)
+    edge = np.empty(64, np.int32)
     for s in range(codes.shape[0]):
         row = codes[s]
-        q = charge[s]
         strange += _check_row(row, least, most, total, s)
-        q[:] = 0
-        for i in range(0, whole, 8):
-            _add_eight(row[i : i + 8], weight, i, q)
-        for i in range(whole, n_inputs):
-            x = np.int32(row[i])
-            for j in range(q.size):
-                q[j] += np.int32(x * weight[i, j])
+        for i in range(n_inputs):
+            whole[i] = np.int16(row[i])
+        multiply_codes(whole, tiles, charge[s], edge)
     return strange
 
 
@@ -297,13 +282,13 @@ def check_codes(codes, least, most, total):
 
 @numba.njit(nogil=True, cache=True)
 def count_few(
-    codes, weight, least, most, key, first_sample, constants, settings, quantile, table, out,
+    codes, tiles, least, most, key, first_sample, constants, settings, quantile, table, out,
     statistics,
 ):  # fmt: skip
     """Multiply and digitise a few samples by linear count; return how many codes are strange."""
     charge = np.empty(out.shape, np.int32)
     total = np.empty(out.shape[0])
-    strange = multiply(codes, weight, least, most, charge, total)
+    strange = multiply(codes, tiles, least, most, charge, total)
     if strange == 0:
         count_batch(
             charge, total, key, first_sample, constants, settings, quantile, table, out, statistics
@@ -313,13 +298,13 @@ def count_few(
 
 @numba.njit(nogil=True, cache=True)
 def search_few(
-    codes, weight, least, most, key, first_sample, constants, settings, quantile, table, out,
+    codes, tiles, least, most, key, first_sample, constants, settings, quantile, table, out,
     statistics,
 ):  # fmt: skip
     """Multiply and digitise a few samples by binary search; return how many codes are strange."""
     charge = np.empty(out.shape, np.int32)
     total = np.empty(out.shape[0])
-    strange = multiply(codes, weight, least, most, charge, total)
+    strange = multiply(codes, tiles, least, most, charge, total)
     if strange == 0:
         search_batch(
             charge, total, key, first_sample, constants, settings, quantile, table, out, statistics
@@ -329,13 +314,13 @@ def search_few(
 
 @numba.njit(nogil=True, cache=True)
 def flip_few(
-    codes, weight, least, most, key, first_sample, constants, settings, quantile, table, out,
+    codes, tiles, least, most, key, first_sample, constants, settings, quantile, table, out,
     statistics,
 ):  # fmt: skip
     """Multiply and compare a few samples after random kicks; return how many codes are strange."""
     charge = np.empty(out.shape, np.int32)
     total = np.empty(out.shape[0])
-    strange = multiply(codes, weight, least, most, charge, total)
+    strange = multiply(codes, tiles, least, most, charge, total)
     if strange == 0:
         flip_batch(
             charge, total, key, first_sample, constants, settings, quantile, table, out, statistics
