@@ -51,7 +51,7 @@ from spikeram.network import SpikingNetwork  # noqa: E402
 from spikeram.pool import MaxPool  # noqa: E402
 from spikeram.simulation import clocked, nodes_of  # noqa: E402
 
-REPEATS = 5
+REPEATS = 7
 STEPS = 32
 BATCH = 64
 ACTIVITIES = (0.01, 0.05, 0.1, 0.3)
