@@ -27,7 +27,7 @@ from rich.table import Table
 
 from spikeram.adc import ADC
 from spikeram.chip import Chip, ProgrammedChip
-from spikeram.conversion import convert, recalibrate
+from spikeram.conversion import convert, recalibrate, spread_weights
 from spikeram.conversion.training import accuracy
 from spikeram.inference import calibrate, infer, line_errors, operating_points, predictions
 from spikeram.models import chips
@@ -38,7 +38,6 @@ from spikeram.programming import program
 from spikeram.simulation import simulate
 
 NETWORKS = ("mnist_cnn", "resnet20", "speech_cnn")
-CALIBRATION = 300
 STEPS = 32
 SHOWN = (4, 8, 16, 32)
 NOISE = (0.0, 0.05, 0.1, 0.15)
@@ -201,18 +200,33 @@ def advancing(total: int) -> Iterator[Callable[[str], None]]:
 @click.option("--ablations", type=click.IntRange(min=0), default=1000, show_default=True,
               help="Samples of each ablation, 0 for none.")  # fmt: skip
 @click.option("--output", type=click.Path(path_type=Path), help="A .png; a .json is put beside it.")
-def main(name: str, n_chips: int, samples: int, ablations: int, output: Path | None) -> None:
+@click.option("--calibration", type=click.IntRange(min=10), default=300, show_default=True)
+@click.option("--spread", type=click.IntRange(min=1), default=1, show_default=True,
+              help="Most rows for a weight that stands out of its column.")  # fmt: skip
+def main(
+    name: str,
+    n_chips: int,
+    samples: int,
+    ablations: int,
+    output: Path | None,
+    calibration: int,
+    spread: int,
+) -> None:
     """Print accuracies in %: means over chips, with the standard deviation."""
     network: Network = import_module(f"spikeram.models.networks.{name}").NETWORK
     test, training = network.samples("test"), network.samples("train")
-    data = Data(test.x[:samples], test.y[:samples], training.x[:CALIBRATION])
+    data = Data(test.x[:samples], test.y[:samples], training.x[:calibration])
     spiking = {
-        variant: convert(load(network, variant), data.calibration, steps=None, method=SPIKES)
+        variant: spread_weights(
+            convert(load(network, variant), data.calibration, steps=None, method=SPIKES),
+            most=spread,
+        )
         for variant in ("plain", "noise")
     }
     cases = CASES if ablations else {"chip": Case()}
     found: dict[str, Any] = {
         "network": name, "samples": len(data.x), "samples of ablations": ablations,
+        "calibration": calibration, "spread": spread,
         "data": training.note, "software": in_software(network, data), "inference": {},
         "spikes": [],
     }  # fmt: skip

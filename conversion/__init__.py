@@ -8,6 +8,7 @@ from spikeram.conversion.importers import graph_of, read
 from spikeram.conversion.inspection import inspect
 from spikeram.conversion.lowering import lower
 from spikeram.conversion.methods import METHODS
+from spikeram.conversion.spread import spread_weights
 from spikeram.conversion.trained import TrainedLayer, TrainedNetwork
 
 __all__ = [
@@ -27,4 +28,5 @@ __all__ = [
     "recalibrate",
     "reconstruct",
     "report",
+    "spread_weights",
 ]
