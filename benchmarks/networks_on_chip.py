@@ -38,6 +38,7 @@ from spikeram.programming import program
 from spikeram.simulation import simulate
 
 NETWORKS = ("mnist_cnn", "resnet20", "speech_cnn")
+CALIBRATION = 300
 STEPS = 32
 SHOWN = (4, 8, 16, 32)
 NOISE = (0.0, 0.05, 0.1, 0.15)
@@ -200,7 +201,7 @@ def advancing(total: int) -> Iterator[Callable[[str], None]]:
 @click.option("--ablations", type=click.IntRange(min=0), default=1000, show_default=True,
               help="Samples of each ablation, 0 for none.")  # fmt: skip
 @click.option("--output", type=click.Path(path_type=Path), help="A .png; a .json is put beside it.")
-@click.option("--calibration", type=click.IntRange(min=10), default=300, show_default=True)
+@click.option("--calibration", type=click.IntRange(min=10), default=CALIBRATION, show_default=True)
 @click.option("--spread", type=click.IntRange(min=1), default=1, show_default=True,
               help="Most rows for a weight that stands out of its column.")  # fmt: skip
 def main(

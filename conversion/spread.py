@@ -50,7 +50,7 @@ def spread_weights(network: SpikingNetwork, *, most: int = 10) -> SpikingNetwork
     if most < 1:
         raise ValueError(f"spread_weights expects most >= 1, got {most}.")
     layers = tuple(_spread(layer, most) for layer in network.layers)
-    return replace(network, layers=layers)
+    return replace(network, layers=layers)  # type: ignore[call-arg]
 
 
 def _spread(layer: Layer, most: int) -> Layer:
