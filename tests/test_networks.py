@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch")
 
 from click.testing import CliRunner  # noqa: E402
 
-from spikeram.conversion import convert, recalibrate  # noqa: E402
+from spikeram.conversion import convert, recalibrate, spread_weights  # noqa: E402
 from spikeram.conversion.training import Recipe, Stage, accuracy  # noqa: E402
 from spikeram.datasets import LabelledSet  # noqa: E402
 from spikeram.errors import DataError, FileFormatError  # noqa: E402
@@ -156,6 +156,27 @@ def test_resnet20_has_the_published_number_of_weights():
         9 * 32 * 64 + 5 * 9 * 64**2 + 32 * 64 + 640
     )
     assert sum(p.numel() for p in model.parameters()) == pytest.approx(274_461, rel=0.01)
+
+
+def test_the_residual_network_survives_a_chip_where_its_shortcuts_are_spread():
+    if "SPIKERAM_DATA" not in os.environ:
+        pytest.skip("SPIKERAM_DATA is not set, and a test fetches nothing.")
+    try:
+        test, few = resnet20.samples("test"), resnet20.samples("train").x[:20]
+    except DataError as error:
+        pytest.skip(f"CIFAR-10 is not at hand: {error}")
+    x, y = test.x[:40], test.y[:40]
+    network = convert(load(resnet20.NETWORK), few, steps=None, method="learned_signed")
+
+    def right(model):
+        """Return the share of images that are classified right after 8 steps."""
+        run = simulate(model, x, steps=8, record="counts", outputs_at=[8])
+        return np.mean(run["output"].values[:, -1].argmax(1) == y)
+
+    # Shortcuts are ten times as large as what they are added to: errors of cells are, too.
+    assert right(network) > 0.7
+    assert right(program(network, seed=0)) < 0.4
+    assert right(program(spread_weights(network), seed=0)) > 0.6
 
 
 def test_shifts_move_images_over_a_black_border():
