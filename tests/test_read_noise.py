@@ -217,7 +217,7 @@ def test_results_do_not_depend_on_batches_or_threads(monkeypatch):
     x = inputs(1, 70)
     whole = simulate(chip, x, seed=4)
     monkeypatch.setattr("spikeram.simulation.SAMPLES_AT_A_TIME", 9)
-    monkeypatch.setattr("spikeram.clocked._SAMPLES_OF_A_THREAD", 2)
+    monkeypatch.setattr("spikeram.clocked._BLOCKS_OF_A_THREAD", 16)
     parts = simulate(chip, x, seed=4)
     np.testing.assert_array_equal(whole["output"], parts["output"])
     np.testing.assert_array_equal(whole["t"], parts["t"])
