@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -172,10 +172,13 @@ def convolutional() -> tuple[SpikingNetwork, NDArray[np.float64]]:
     return spiking, np.asarray(mnist("test").x[:BATCH], dtype=np.float64)
 
 
-def exported(spiking: SpikingNetwork, x: NDArray[np.float64]) -> dict[str, Any] | None:
+def exported(
+    nodes: Sequence[ChargeLayer | MaxPool], given: Mapping[str, NDArray[np.int32]]
+) -> dict[str, Any] | None:
     """Return a network as `benchmarks/peers/fixed.py` reads it, or None if it cannot be told so."""
-    nodes = nodes_of(spiking)
-    drive = _drive(spiking, x)
+    first = nodes[0]
+    assert isinstance(first, ChargeLayer)
+    drive = given[first.name] + first.bias
     layers: list[dict[str, Any]] = []
     arrays: dict[str, Any] = {}
     shape: tuple[int, ...] = ()
@@ -231,17 +234,6 @@ def _square(gather: Gather) -> tuple[int, int, int]:
     return channels, 1, before // side
 
 
-def _drive(spiking: SpikingNetwork, x: NDArray[np.float64]) -> NDArray[np.int32]:
-    """Return the charge of every step, bias included, into the first layer."""
-    nodes = nodes_of(spiking)
-    levels = input_levels(spiking.checked_input(x), spiking.input_scale)
-    drive = encode(levels, nodes, steps=STEPS, encoding="current").drive
-    assert drive is not None
-    first = nodes[0]
-    assert isinstance(first, ChargeLayer)
-    return drive[first.name] + first.bias
-
-
 def peer(tool: str, python: str | None, problem: dict[str, Any] | None) -> dict[str, Any]:
     """Return seconds and outputs of a peer, or why there are none."""
     if python is None:
@@ -278,6 +270,7 @@ def compared(
     nodes = nodes_of(spiking)
     levels = input_levels(spiking.checked_input(x), spiking.input_scale)
     drive = encode(levels, nodes, steps=STEPS, encoding="current").drive
+    assert drive is not None
     own = {
         "spikeram, simulate": best(simulate, spiking, x, steps=STEPS, record="counts"),
         "spikeram, engine alone": best(clocked, nodes, drive, None, steps=STEPS, threads=1),
@@ -286,7 +279,7 @@ def compared(
         {"network": name, "tool": tool, "seconds": seconds, "same": len(x), "of": len(x)}
         for tool, seconds in own.items()
     ]
-    problem = exported(spiking, x)
+    problem = exported(nodes, drive)
     for tool in ("spikingjelly", "snntorch"):
         found = peer(tool, python, problem)
         row: dict[str, Any] = {"network": name, "tool": tool, "of": len(x), **found}

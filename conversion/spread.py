@@ -18,7 +18,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from spikeram.gather import Gather
+from spikeram.gather import Gather, every_input
 from spikeram.layer import Layer
 from spikeram.network import SpikingNetwork
 
@@ -57,10 +57,7 @@ def _spread(layer: Layer, most: int) -> Layer:
     times = _times(np.abs(layer.weight), most)
     if times.max() == 1:
         return layer
-    gather = layer.gather
-    if gather is None:
-        index = np.arange(layer.weight.shape[0], dtype=np.int32)[np.newaxis, :, np.newaxis]
-        gather = Gather(index, layer.weight.shape[0])
+    gather = layer.gather or every_input(layer.n_inputs)
     rows = np.repeat(np.arange(times.size), times)
     return replace(
         layer,
