@@ -1,9 +1,10 @@
 """The published networks: in software, on chips in inference mode, and on chips with spikes.
 
 For one of the trained networks of `spikeram.models.networks`: its accuracy in software with noise
-on its weights; on chips one day after programming in inference mode, and the same without training
-for noise, without calibration, and with each kind of non-ideality alone; and with spikes over T.
-Writes a table of numbers (JSON) and a picture.
+on its weights; on chips one day after programming in inference mode, where shortcuts are added
+digitally, and the same without training for noise, without calibration, and with each kind of
+non-ideality alone; and with spikes over T, where shortcuts have cells. Writes a table of numbers
+(JSON) and a picture.
 
     python benchmarks/networks_on_chip.py mnist_cnn --chips 5 --output docs/mnist_cnn.png
 """
@@ -96,12 +97,17 @@ def errors_of(chip: ProgrammedChip, case: Case) -> tuple[LineErrors, ...]:
 
 
 def in_inference_mode(
-    network: Network, spiking: SpikingNetwork, data: Data, case: Case, index: int
+    network: Network, converted: SpikingNetwork, data: Data, case: Case, index: int
 ) -> float:
     """Return the accuracy of one chip in %."""
     kind = chips.neurram() if case.cells else chips.ideal()
     chip = program(
-        spiking, chip=warm(kind, 300.0 if case.noise else 0.0), delay="1 day", seed=0, index=index
+        converted,
+        chip=warm(kind, 300.0 if case.noise else 0.0),
+        delay="1 day",
+        seed=0,
+        index=index,
+        shortcuts="digital",
     )
     errors = errors_of(chip, case)
     settings = operating_points(
@@ -203,7 +209,7 @@ def advancing(total: int) -> Iterator[Callable[[str], None]]:
 @click.option("--output", type=click.Path(path_type=Path), help="A .png; a .json is put beside it.")
 @click.option("--calibration", type=click.IntRange(min=10), default=CALIBRATION, show_default=True)
 @click.option("--spread", type=click.IntRange(min=1), default=1, show_default=True,
-              help="Most rows for a weight that stands out of its column.")  # fmt: skip
+              help="With spikes, most rows for a weight that stands out.")  # fmt: skip
 def main(
     name: str,
     n_chips: int,
@@ -217,13 +223,11 @@ def main(
     network: Network = import_module(f"spikeram.models.networks.{name}").NETWORK
     test, training = network.samples("test"), network.samples("train")
     data = Data(test.x[:samples], test.y[:samples], training.x[:calibration])
-    spiking = {
-        variant: spread_weights(
-            convert(load(network, variant), data.calibration, steps=None, method=SPIKES),
-            most=spread,
-        )
+    converted = {
+        variant: convert(load(network, variant), data.calibration, steps=None, method=SPIKES)
         for variant in ("plain", "noise")
     }
+    spiking = spread_weights(converted["noise"], most=spread)
     cases = CASES if ablations else {"chip": Case()}
     found: dict[str, Any] = {
         "network": name, "samples": len(data.x), "samples of ablations": ablations,
@@ -237,12 +241,14 @@ def main(
             values = found["inference"].setdefault(case_name, [])
             for index in range(n_chips):
                 advance(case_name)
-                values.append(in_inference_mode(network, spiking[case.weights], some, case, index))
+                values.append(
+                    in_inference_mode(network, converted[case.weights], some, case, index)
+                )
         for index in range(n_chips):
             advance("spikes")
-            found["spikes"].append(with_spikes(spiking["noise"], data, index))
+            found["spikes"].append(with_spikes(spiking, data, index))
         advance("spikes, ideal")
-        found["spikes, ideal"] = with_spikes(spiking["noise"], data, None)
+        found["spikes, ideal"] = with_spikes(spiking, data, None)
     for table in tables(found):
         Console(width=100).print(table)
     if output is not None:

@@ -244,6 +244,9 @@ class ProgrammedLayer:
     share : float or None
         Charge of a partial spike as a share of the threshold, where it was measured for the layer;
         None for that of the chip.
+    digital : ndarray of shape (shortcut,)
+        Rows of the layer's weights that have no cells: shortcuts, added digitally in inference
+        mode.
     """
 
     crossbar: Crossbar
@@ -260,6 +263,7 @@ class ProgrammedLayer:
     n_held: int = 0
     shared_columns: int = 0
     share: float | None = None
+    digital: NDArray[np.intp] = field(default_factory=lambda: np.empty(0, np.intp))
 
     @property
     def written(self) -> NDArray[np.float64]:
@@ -341,6 +345,7 @@ class ProgrammedLayer:
         sums: PartialSums | None = None,
     ) -> tuple[ChargeLayer, ...]:
         """Return this layer as engines run it: in one piece, or partial neurons and a soma."""
+        self._check_spikes(layer)
         how = sums or PartialSums()
         if self.share is not None:
             how = replace(how, share=self.share)
@@ -363,6 +368,15 @@ class ProgrammedLayer:
         )
         return (*placed, soma if self.faults is None else self.faults.of_soma(soma))
 
+    def _check_spikes(self, layer: Layer) -> None:
+        """Refuse what only inference mode has."""
+        if self.digital.size:
+            raise ValueError(
+                f"Layer {layer.name!r} has {self.digital.size} shortcuts that are added digitally, "
+                "which spikes are not. Run it with spikeram.inference.infer, or program the "
+                "network with shortcuts='array'."
+            )
+
     def _check_cut(self, layer: Layer, sums: PartialSums) -> None:
         """Refuse what partial neurons do not have."""
         strange = []
@@ -379,6 +393,7 @@ class ProgrammedLayer:
 
     def charge(self, layer: Layer, cores: int, sources: tuple[str, ...] = ()) -> ChargeLayer:
         """Return this layer in charge quanta, for the thresholds of `layer`."""
+        self._check_spikes(layer)
         weight = self.effective_weight
         if self.columns is not None:
             # Of all pairs, of which so many are driven by one input.

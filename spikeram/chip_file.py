@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from spikeram.chip import ProgrammedChip, ProgrammedLayer
 from spikeram.errors import FileFormatError
 from spikeram.files import Header, check_output, read_npz, write_npz
+from spikeram.layer import Layer
 
 _FORMAT = "spikeram-chip"
 _VERSION = 1
@@ -208,8 +209,22 @@ def _check(chip: ProgrammedChip) -> None:
                 raise ValueError(f"{who} expects finite {name} of shape {columns}")
         if not np.all(programmed.unit > 0) or np.any(programmed.gain == 0):
             raise ValueError(f"{who} expects units > 0 and gains other than 0")
-    # Weights, thresholds and biases in quanta: whatever does not fit together fails here.
-    chip.charge_layers()
+        _check_rows(layer, programmed, who)
+    if not any(programmed.digital.size for programmed in chip.layers):
+        # Weights, thresholds and biases in quanta: whatever does not fit together fails here.
+        chip.charge_layers()
+
+
+def _check_rows(layer: Layer, programmed: ProgrammedLayer, who: str) -> None:
+    rows, digital = layer.weight.shape[0], programmed.digital
+    inside = digital.ndim == 1 and digital.dtype.kind == "i" and np.unique(digital).size
+    if digital.size and not (inside == digital.size and 0 <= digital[0] and digital[-1] < rows):
+        raise ValueError(f"{who} expects digital shortcuts among its {rows} rows, each once")
+    k = programmed.pairs_per_weight
+    held = programmed.n_held * len(programmed.crossbar.segments)
+    cells = k * (rows - digital.size) + programmed.n_bias + held
+    if programmed.target.shape[1] != cells:
+        raise ValueError(f"{who} expects {cells} pairs of rows, got {programmed.target.shape[1]}")
 
 
 def _check_cells(layer: ProgrammedLayer, most: float, who: str) -> None:

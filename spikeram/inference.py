@@ -10,7 +10,9 @@ driven and columns read. With the worth :math:`\theta_i` of a spike of input i, 
 for a full scale r, one for each layer. Always-on rows, which hold biases at the drive of one
 spike a step, take the code nearest to :math:`q_{max}/r`; the rest of the bias is added digitally.
 An average pool is taken before its rows are quantised, a max pool of values. Readings are
-corrected and added as in `spikeram.product`, to the activation's own units; rectification follows.
+corrected and added as in `spikeram.product`, to the activation's own units; shortcuts without cells
+(``program(..., shortcuts="digital")``) are added to them, as the code stands for; rectification
+follows.
 
 A unit of activation is worth, on column j of part p (:math:`u_j` and the symbols of one spike as in
 `spikeram.programming`, sums over the target conductances of k pairs),
@@ -219,7 +221,8 @@ def calibrate(
         readings = _product(chip, n, own, errors, seed).readings(codes)
         found.append(replace(own, correction=fitted(readings, wanted, own.correction)))
         again = _product(chip, n, found[n], errors, seed)
-        return _by_neuron(layer, again(_codes(chip.layers[n], found[n], drive)))
+        z = again(_codes(chip.layers[n], found[n], drive))
+        return _by_neuron(layer, z + _shortcut_sums(chip, n, found[n], drive))
 
     _walk(network, values.astype(np.float32), measure)
     return tuple(found)
@@ -271,7 +274,8 @@ def infer(
 
         def run(n: int, layer: Layer, arriving: Array, some: slice = some) -> NDArray[np.float32]:
             """Run one layer on a batch, and count what it takes."""
-            codes = _codes(chip.layers[n], settings[n], _drive(network, n, arriving))
+            drive = _drive(network, n, arriving)
+            codes = _codes(chip.layers[n], settings[n], drive)
             done = products[n].measure(codes, first_sample=some.start * layer.n_positions)
             for name, each in (
                 ("adc_steps", done.decrements),
@@ -280,7 +284,7 @@ def infer(
                 ("input_pulses", _input_pulses(codes, settings[n].point)),
             ):
                 counts[name][some, n] = each.reshape(-1, layer.n_positions).sum(axis=1)
-            return _by_neuron(layer, done.values)
+            return _by_neuron(layer, done.values + _shortcut_sums(chip, n, settings[n], drive))
 
         output[some] = _walk(network, values[some].astype(np.float32), run)
         if progress is not None:
@@ -325,8 +329,10 @@ def activations(
                 return np.zeros((arriving.shape[0], own.n_outputs), np.float32)
             if own.name in known:
                 return known[own.name][some]
-            codes = _codes(chip.layers[n], settings[n], _drive(network, n, arriving))
-            z = _by_neuron(own, products[n](codes, first_sample=some.start * own.n_positions))
+            drive = _drive(network, n, arriving)
+            codes = _codes(chip.layers[n], settings[n], drive)
+            sums = products[n](codes, first_sample=some.start * own.n_positions)
+            z = _by_neuron(own, sums + _shortcut_sums(chip, n, settings[n], drive))
             if n == wanted:
                 output[some] = own.activation(z)  # type: ignore[arg-type]
             return z
@@ -436,6 +442,10 @@ def _dataset(
             [2 * p.bit_planes * w * n for p, w, n in zip(points, word_lines, positions)],
             "word lines switched on or off in one trial, each on and off in every plane",
         ),
+        "shortcut_additions": (
+            [layer.digital.size * n for layer, n in zip(chip.layers, positions)],
+            "activations of shortcuts added digitally in one trial",
+        ),
         "conversions": (
             [p.conversions * n for p, n in zip(products, positions)],
             "conversions of all columns in one trial",
@@ -520,12 +530,26 @@ def _codes(
     programmed: ProgrammedLayer, settings: LayerSettings, drive: Array
 ) -> NDArray[np.float32]:
     """Return the codes of all pairs of rows, the always-on ones at the end."""
-    codes = settings.point.codes(drive, settings.full_scale)
+    held = np.delete(drive, programmed.digital, axis=1) if programmed.digital.size else drive
+    codes = settings.point.codes(held, settings.full_scale)
     if programmed.pairs_per_weight > 1:
         codes = np.repeat(codes, programmed.pairs_per_weight, axis=1)
     whole = np.full((codes.shape[0], programmed.crossbar.shape[0]), settings.bias_code, np.float32)
     whole[:, : codes.shape[1]] = codes
     return whole
+
+
+def _shortcut_sums(
+    chip: ProgrammedChip, n: int, settings: LayerSettings, drive: Array
+) -> NDArray[np.float32]:
+    """Return what shortcuts without cells bring, of shape (sample * position, column) or ()."""
+    rows = chip.layers[n].digital
+    if not rows.size:
+        return np.zeros((), np.float32)
+    weight = chip.network.layers[n].row_weight(chip.network.worth(n))[rows]
+    unit = settings.full_scale / settings.point.largest_code
+    codes = settings.point.codes(drive[:, rows], settings.full_scale)
+    return codes @ (weight * unit).astype(np.float32)
 
 
 def _input_pulses(codes: Array, point: OperatingPoint) -> NDArray[np.int64]:
@@ -579,9 +603,9 @@ def _partial_sums(chip: ProgrammedChip, n: int, drive: Array) -> NDArray[np.floa
     layer, programmed = chip.network.layers[n], chip.layers[n]
     k = programmed.pairs_per_weight
     n_bias = programmed.n_bias // k
-    weight = np.vstack(
-        [layer.row_weight(chip.network.worth(n)), np.tile(layer.bias / n_bias, (n_bias, 1))]
-    )
+    held = np.delete(layer.row_weight(chip.network.worth(n)), programmed.digital, axis=0)
+    drive = np.delete(drive, programmed.digital, axis=1)
+    weight = np.vstack([held, np.tile(layer.bias / n_bias, (n_bias, 1))])
     weight = np.repeat(weight, k, axis=0) / k
     rows = np.ones((drive.shape[0], weight.shape[0]))
     rows[:, : -programmed.n_bias] = np.repeat(drive, k, axis=1)

@@ -21,6 +21,7 @@ from spikeram.network import SpikingNetwork
 from spikeram.packing import DEFAULT_RULES, MappingRules, map_footprints
 from spikeram.placement import Footprint, Mapping, Stack
 from spikeram.pool import MaxPool
+from spikeram.shortcuts import Shortcuts
 from spikeram.traffic import check_traffic
 from spikeram.units import Quantity, as_si
 from spikeram.wiring import INPUT
@@ -33,6 +34,7 @@ def map_network(
     stack: Stack | None = None,
     rules: MappingRules = DEFAULT_RULES,
     delay: Quantity = "1 day",
+    shortcuts: Shortcuts = "array",
 ) -> Mapping:
     """Return where each layer of a network lies on a chip, or on a stack of them.
 
@@ -50,6 +52,8 @@ def map_network(
     delay : Second
         Time between programming and read-out, of which a window of least squares depends, and with
         it the number of bias rows.
+    shortcuts : {"array", "digital"}
+        Where shortcuts of residual sums are added, as for `spikeram.program`.
 
     Raises
     ------
@@ -65,7 +69,9 @@ def map_network(
         raise TypeError(f"chip expects a Chip or the name of one, got {type(chip).__name__}.")
     time = as_si(delay, "s", "delay")
     age = float(equivalent_delay(time, chosen.temperature))
-    matrices = [layer_matrix(network, n, chosen, age) for n in range(len(network.layers))]
+    matrices = [
+        layer_matrix(network, n, chosen, age, shortcuts) for n in range(len(network.layers))
+    ]
     footprints = footprints_of(network, chosen, matrices)
     mapping = map_footprints(footprints, chosen.stack() if stack is None else stack, rules)
     check_mapping(mapping, footprints, chosen)

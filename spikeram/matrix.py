@@ -21,7 +21,8 @@ They keep their column's largest weight, and fire less than they should.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,7 @@ from spikeram.balance import equal_rows, held_pairs
 from spikeram.chip import Chip
 from spikeram.crossbar import conductance_from_weight
 from spikeram.network import Layer, SpikingNetwork
+from spikeram.shortcuts import Shortcuts, shortcut_rows
 from spikeram.units import Second
 
 MAX_BIAS_ROWS = 8
@@ -61,6 +63,8 @@ class Matrix:
         Rows of weights of a segment that it is cut into, the dummy rows among them.
     held : int
         Dummy rows at the end of each segment.
+    digital : ndarray of shape (shortcut,)
+        Rows of the layer that are left out, to be added digitally.
     """
 
     weight: NDArray[np.float64]
@@ -68,6 +72,7 @@ class Matrix:
     n_bias: int
     height: int
     held: int = 0
+    digital: NDArray[np.intp] = field(default_factory=lambda: np.empty(0, np.intp))
 
     @property
     def n_rows(self) -> int:
@@ -76,10 +81,16 @@ class Matrix:
         return n_weights + self.held * -(-n_weights // (self.height - self.held))
 
 
-def layer_matrix(network: SpikingNetwork, n: int, chip: Chip, delay: Second) -> Matrix:
+def layer_matrix(
+    network: SpikingNetwork, n: int, chip: Chip, delay: Second, shortcuts: Shortcuts = "array"
+) -> Matrix:
     """Return the matrix of layer `n` for a chip that is read at a delay."""
     layer = network.layers[n]
     weight = layer.row_weight(network.worth(n))
+    if shortcuts not in get_args(Shortcuts):
+        raise ValueError(f"shortcuts expects 'array' or 'digital', got {shortcuts!r}.")
+    digital = shortcut_rows(network, n) if shortcuts == "digital" else np.empty(0, np.intp)
+    weight = np.delete(weight, digital, axis=0)
     top, per, loud = _window(layer, weight, chip, delay)
     together = chip.full_scale == "layer" or chip.column_gain != "threshold"
     # So many rows that a bias needs no larger a window than its column's weights. Columns of
@@ -97,6 +108,7 @@ def layer_matrix(network: SpikingNetwork, n: int, chip: Chip, delay: Second) -> 
         w_max=np.where(w_max > 0, w_max, 1.0),
         n_bias=n_bias,
         height=max(1, chip.pairs // chip.pairs_per_weight),
+        digital=digital,
     )
     return matrix if chip.column_gain != "balanced" else _balanced(matrix, chip)
 

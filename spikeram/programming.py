@@ -36,6 +36,7 @@ from spikeram.network import Layer, SpikingNetwork
 from spikeram.packing import map_footprints
 from spikeram.placement import Mapping
 from spikeram.seeds import Seed
+from spikeram.shortcuts import Shortcuts
 from spikeram.units import Quantity, Second, as_si
 from spikeram.write_verify import write_and_relax
 
@@ -49,6 +50,7 @@ def program(
     index: int = 0,
     rounds: int | None = None,
     mapping: Mapping | None = None,
+    shortcuts: Shortcuts = "array",
 ) -> ProgrammedChip:
     """Return `network` written to a chip, as it is `delay` later.
 
@@ -70,6 +72,9 @@ def program(
     mapping : Mapping, optional
         Which cores hold what, from `spikeram.mapping.map_network` for the same network, chip and
         delay. By default whole cores of one chip, merged only where it would not fit otherwise.
+    shortcuts : {"array", "digital"}
+        Where shortcuts of residual sums are added: on rows of the array, or digitally as on the
+        published chip, which takes inference mode (`spikeram.inference`).
 
     Raises
     ------
@@ -88,7 +93,9 @@ def program(
     n_rounds = chosen.rounds if rounds is None else rounds
     # What cells have drifted by then, as if all that time they had been at room temperature.
     age = float(equivalent_delay(time, chosen.temperature))
-    matrices = [layer_matrix(network, n, chosen, age) for n in range(len(network.layers))]
+    matrices = [
+        layer_matrix(network, n, chosen, age, shortcuts) for n in range(len(network.layers))
+    ]
     footprints = footprints_of(network, chosen, matrices)
     if mapping is None:
         mapping = map_footprints(footprints, chosen.stack())
@@ -169,6 +176,7 @@ def _program_layer(
         offset=np.zeros(layer.n_columns),
         pairs_per_weight=chip.pairs_per_weight,
         n_held=matrix.held * chip.pairs_per_weight,
+        digital=matrix.digital,
         shared_columns=0 if chip.column_gain == "threshold" else segment[1],
         columns=columns,
         sigma_read=chip.device.sigma_read if chip.analog.read_noise else 0.0,

@@ -62,6 +62,9 @@ class Network:
         them.
     recipe : Recipe
         How it is trained; the first stage is without noise.
+    plain : Recipe, optional
+        How the network without noise is trained, to compare with. By default it is what the first
+        stage of `recipe` leaves.
     input_bits, activation_bits : int
         Bits of inputs and of activations, a sign included where inputs have one.
     augment : callable, optional
@@ -74,6 +77,7 @@ class Network:
     recipe: Recipe
     input_bits: int
     activation_bits: int
+    plain: Recipe | None = None
     augment: Augment | None = None
 
     def file(self, variant: Variant = "noise") -> Path:
@@ -157,33 +161,42 @@ def train(
     given = network.samples("train")
     test = network.samples("test")
     x, y = tensors(given)
-    torch.manual_seed(seed)
-    model = network.build()
-    last = len(network.recipe.stages) - 1
     written: dict[Variant, Path] = {}
 
-    def after(stage: int) -> None:
-        """Write the weights of the first and of the last stage, with their accuracies."""
-        if stage not in (0, last):
-            return
-        variant: Variant = "noise" if stage == last else "plain"
-        written[variant] = target / network.file(variant).name
-        header = save(network, model, written[variant], given, test, seed=seed)
-        text = ", ".join(f"{100 * share:.2f} % at {eps}" for eps, share in header.accuracy.items())
-        said(f"{written[variant].name}: {text} of noise on weights")
+    def trained(recipe: Recipe, checkpoint: str, variants: Mapping[int, Variant]) -> None:
+        """Train from new weights, and write those that the named stages leave."""
+        torch.manual_seed(seed)
+        model = network.build()
 
-    fit(
-        model,
-        x,
-        y,
-        network.recipe,
-        seed=seed,
-        augment=network.augment,
-        checkpoint=target / f"{network.name}.checkpoint",
-        compiled=compiled,
-        after_stage=after,
-        progress=progress,
-    )
+        def after(stage: int) -> None:
+            """Write the weights with their accuracies."""
+            if stage not in variants:
+                return
+            path = written[variants[stage]] = target / network.file(variants[stage]).name
+            header = save(network, model, path, given, test, recipe=recipe, seed=seed)
+            shares = header.accuracy.items()
+            text = ", ".join(f"{100 * share:.2f} % at {eps}" for eps, share in shares)
+            said(f"{path.name}: {text} of noise on weights")
+
+        fit(
+            model,
+            x,
+            y,
+            recipe,
+            seed=seed,
+            augment=network.augment,
+            checkpoint=target / checkpoint,
+            compiled=compiled,
+            after_stage=after,
+            progress=progress,
+        )
+
+    last = len(network.recipe.stages) - 1
+    if network.plain is None:
+        trained(network.recipe, f"{network.name}.checkpoint", {0: "plain", last: "noise"})
+    else:
+        trained(network.plain, f"{network.name}_plain.checkpoint", {0: "plain"})
+        trained(network.recipe, f"{network.name}.checkpoint", {last: "noise"})
     return written
 
 
@@ -194,6 +207,7 @@ def save(
     given: LabelledSet,
     test: LabelledSet,
     *,
+    recipe: Recipe,
     seed: int,
 ) -> WeightsHeader:
     """Return what is known of weights, written to a file with them.
@@ -208,6 +222,8 @@ def save(
         The file.
     given, test : LabelledSet
         What it was trained on, and what its accuracy is measured on.
+    recipe : Recipe
+        By which it was trained.
     seed : int
         From which it was trained.
     """
@@ -222,7 +238,7 @@ def save(
         format=_FORMAT,
         version=VERSION,
         network=network.name,
-        recipe=network.recipe.described(),
+        recipe=recipe.described(),
         seed=seed,
         accuracy=shares,
         data=f"{len(given.x)} samples to train on, {len(test.x)} to test. {given.note}".strip(),

@@ -95,6 +95,8 @@ NETWORK = Network(
         decay=5e-4,
         smoothing=0.05,
     ),
+    # As published: Adam without decay, which leaves every layer a few large weights.
+    plain=Recipe(stages=(Stage(epochs=18, rate=1e-3),)),
     input_bits=4,
     activation_bits=3,
     augment=augmented,
