@@ -1,6 +1,7 @@
 """The trained networks that are shipped, on a few samples: software, inference mode, spikes."""
 
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,7 +18,15 @@ from spikeram.inference import calibrate, infer, operating_points, predictions  
 from spikeram.models.networks import mnist_cnn, resnet20  # noqa: E402
 from spikeram.models.networks.command import command  # noqa: E402
 from spikeram.models.networks.inputs import quantised, shifted  # noqa: E402
-from spikeram.models.networks.network import Network, load, record, tensors, train  # noqa: E402
+from spikeram.models.networks.network import (  # noqa: E402
+    Network,
+    WeightsHeader,
+    load,
+    record,
+    tensors,
+    train,
+)
+from spikeram.models.networks.weights import read_weights  # noqa: E402
 from spikeram.programming import program  # noqa: E402
 from spikeram.simulation import simulate  # noqa: E402
 
@@ -118,6 +127,23 @@ def test_a_recipe_writes_both_kinds_of_weights_and_goes_on_where_it_was_cut(tmp_
                 np.testing.assert_array_equal(one[array], other[array])
 
 
+def test_a_recipe_of_its_own_makes_the_weights_without_noise(tmp_path):
+    alone = replace(TINY, plain=Recipe(stages=(Stage(epochs=2, rate=0.02),), batch=50))
+    written = train(alone, tmp_path)
+    headers = {
+        variant: read_weights(path, WeightsHeader, kind="spikeram-weights", name="tiny")[1]
+        for variant, path in written.items()
+    }
+    assert headers["plain"].recipe["batch"] == 50
+    assert headers["noise"].recipe["batch"] == 20
+    # Training with noise does not depend on it.
+    (tmp_path / "other").mkdir()
+    other = train(TINY, tmp_path / "other")["noise"]
+    with np.load(written["noise"]) as one, np.load(other) as two:
+        for array in one.files:
+            np.testing.assert_array_equal(one[array], two[array])
+
+
 def test_foreign_and_damaged_weights_are_refused(tmp_path):
     path = train(TINY, tmp_path)["plain"]
     with pytest.raises(FileFormatError, match="weights of 'tiny', expected 'mnist_cnn'"):
@@ -158,13 +184,19 @@ def test_resnet20_has_the_published_number_of_weights():
     assert sum(p.numel() for p in model.parameters()) == pytest.approx(274_461, rel=0.01)
 
 
-def test_the_residual_network_survives_a_chip_where_its_shortcuts_are_spread():
+@pytest.fixture(scope="module")
+def photographs():
+    """Return test images, and training images to calibrate with."""
     if "SPIKERAM_DATA" not in os.environ:
         pytest.skip("SPIKERAM_DATA is not set, and a test fetches nothing.")
     try:
-        test, few = resnet20.samples("test"), resnet20.samples("train").x[:20]
+        return resnet20.samples("test"), resnet20.samples("train").x[:20]
     except DataError as error:
         pytest.skip(f"CIFAR-10 is not at hand: {error}")
+
+
+def test_the_residual_network_survives_a_chip_where_its_shortcuts_are_spread(photographs):
+    test, few = photographs
     x, y = test.x[:40], test.y[:40]
     network = convert(load(resnet20.NETWORK), few, steps=None, method="learned_signed")
 
@@ -177,6 +209,17 @@ def test_the_residual_network_survives_a_chip_where_its_shortcuts_are_spread():
     assert right(network) > 0.7
     assert right(program(network, seed=0)) < 0.4
     assert right(program(spread_weights(network), seed=0)) > 0.6
+
+
+def test_the_residual_network_survives_a_chip_in_inference_mode(photographs):
+    test, few = photographs
+    x, y = test.x[:40], test.y[:40]
+    network = convert(load(resnet20.NETWORK), few, steps=None, method="learned_signed")
+    chip = program(network, delay="1 day", seed=0, shortcuts="digital")
+    points = operating_points(chip, few, input_bits=4, activation_bits=3, full_scale=1.0)
+    settings = calibrate(chip, few, points)
+    # 0.8 in software on these images; one is 0.025.
+    assert np.mean(predictions(infer(chip, x, settings)) == y) > 0.7
 
 
 def test_shifts_move_images_over_a_black_border():
