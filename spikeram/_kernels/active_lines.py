@@ -99,13 +99,16 @@ def solve_lines(cell, t, reach, volts, wires, gap, tolerance, max_sweeps, work, 
     """Solve one circuit of k driven lines; return sweeps taken, or -1 where they did not suffice.
 
     cell, t, reach (k, node) as `driven_factors` writes them; volts (k,) [V]; wires (3,) [ohm]:
-    along driven lines, of drivers, of terminals (inf: floating); gap (k,) [ohm]; work (8, k, node)
-    and near (k,) scratch, of which work[1] returns the sensed lines' voltages; out (node,):
-    voltages [V], or currents [A]. Stops once no voltage of a sensed line can be further off than
-    tolerance times the largest output.
+    along driven lines, of drivers, of terminals (inf: floating); gap (k,) [ohm]; work (8, k or
+    more, node) and near (k,) scratch, of which work[1] returns the sensed lines' voltages; out
+    (node,): voltages [V], or currents [A]. Stops once no voltage of a sensed line can be further
+    off than tolerance times the largest output.
     """
     k = cell.shape[0]
-    u, v, r, q, p, qp, w, ts = work
+    # Slices of one array each are known to be contiguous when this is compiled; those of the whole
+    # are not, and loops over them would not use vector instructions.
+    u, v, r, q = work[0, :k], work[1, :k], work[2, :k], work[3, :k]
+    p, qp, w, ts = work[4, :k], work[5, :k], work[6, :k], work[7, :k]
     end = np.empty(cell.shape[1])
     last = np.empty((2, cell.shape[1]))
     sensed_factors(cell, gap, wires[2], ts, last)
@@ -192,7 +195,6 @@ def settle_active(rows, load, volts, active, wires, r_sensed, accuracy, out, cur
         for a in range(k - 1):
             gap[a] = r_sensed * (place[a + 1] - place[a])
         ends[2] = wires[2] + r_sensed * (n_inputs - 1 - place[k - 1])
-        here = work[:, :k]
         sweeps = solve_lines(
             cells[0, :k],
             cells[1, :k],
@@ -202,12 +204,13 @@ def settle_active(rows, load, volts, active, wires, r_sensed, accuracy, out, cur
             gap[:k],
             tolerance,
             max_sweeps,
-            here,
+            work,
             near[:k],
             out[s],
         )
         failed += sweeps < 0
-        driven_pass(cells[0, :k], cells[1, :k], wires[0], wires[1], here[1], near[:k], here[6])
+        v, u = work[1, :k], work[6, :k]
+        driven_pass(cells[0, :k], cells[1, :k], wires[0], wires[1], v, near[:k], u)
         for a in range(k):
             i = place[a]
             current[s, i] = rows[i, 1, 0] * (load[i] * drive[a] - near[a])
