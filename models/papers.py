@@ -23,10 +23,10 @@ def mnist_cnn() -> tuple[Footprint, ...]:
     -----
     3 x 3 convolutions with 8, 8, 16, 16, 32 and 32 channels, max pools after every second one, and
     a dense layer of 4 x 4 x 32 inputs; one bias pair for each segment. *Published:* 46,664 cells in
-    16 segments, on 11 cores. The placements were chosen by hand, and their file could not be read.
-    Segments of one layer that work at once take 16 cores, and 6 when merged. Ten convolution
-    segments and one core for the dense layer's six, which the notebook ran one after the other,
-    would make 11: *a guess*.
+    16 segments, on 11 cores. Their placements were chosen by hand, and the file with them could not
+    be read. `MappingRules(used_once_in_turn=True)` takes 11 as well: ten segments of convolutions
+    and one core for the dense layer's six. The notebook reads those one after the other; that they
+    shared a core is *assumed*.
     """
     sizes = [
         ("conv1", 9, 8, 784),
@@ -70,7 +70,8 @@ def lstm() -> tuple[Footprint, ...]:
     For each cell four gates, each with a matrix for the 40 inputs and one for the hidden state, and
     a dense layer to 12 classes, which all work on one time step; two bias pairs each. *Published:*
     32 + 4 matrices, 559,104 + 10,944 cells, 36 cores. Segments are whole cores here: the published
-    matrices of 114 pairs are not cut.
+    matrices of 114 pairs are not cut. A second of sound at 16 kHz is 48 windows of 641 samples
+    every 320, and as many uses.
     """
     found = []
     for cell in range(4):
@@ -88,9 +89,10 @@ def rbm() -> tuple[Footprint, ...]:
     -----
     Visible units are pairs of lines, hidden ones single lines, with four lines for the biases of
     the visible units and two pairs in each of eight groups for those of the hidden. *Published:*
-    401,760 cells on 16 cores: eight groups, two copies.
+    401,760 cells on 16 cores: eight groups, two copies. Ten cycles of Gibbs sampling use it in both
+    directions.
     """
-    return (Footprint(name="rbm", n_pairs=794, n_columns=120 + 4, bias_pairs=2, copies=2),)
+    return (Footprint(name="rbm", n_pairs=794, n_columns=120 + 4, bias_pairs=2, uses=20, copies=2),)
 
 
 def _in_turn(
@@ -111,4 +113,4 @@ def _in_turn(
 
 
 def _two_bias_pairs(name: str, n_pairs: int, n_columns: int) -> Footprint:
-    return Footprint(name=name, n_pairs=n_pairs, n_columns=n_columns, bias_pairs=2)
+    return Footprint(name=name, n_pairs=n_pairs, n_columns=n_columns, bias_pairs=2, uses=48)

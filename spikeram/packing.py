@@ -15,6 +15,10 @@ out here.
 
 The parts of a core therefore follow each other from left to right, each below those of its own
 stage.
+
+*In turn.* The segments of a layer that is used once for an inference, as a dense layer behind
+convolutions is, may be used one after the other, at little cost of time next to the many positions
+of the convolutions. Then they are not used at once, and stand side by side on the same word lines.
 """
 
 from __future__ import annotations
@@ -22,7 +26,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate, takewhile
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from spikeram.errors import CapacityError
 from spikeram.placement import Footprint, Mapping, Placement, Span, Stack
@@ -42,11 +46,16 @@ class MappingRules:
     merge : {"as_needed", "always", "never"}
         Whether parts share cores: only where there are more parts than cores, wherever they fit so
         that the fewest cores are powered, or not at all.
+    used_once_in_turn : bool
+        Whether the parts of a matrix that one inference uses once, at one position, stand together,
+        whatever `merge` says, and are used one after the other. That is for inference mode: a
+        spiking layer needs all of them in each step.
     """
 
     max_pairs: int | None = None
     max_columns: int | None = None
     merge: Merge = "as_needed"
+    used_once_in_turn: bool = False
 
     def __post_init__(self) -> None:
         for name in ("max_pairs", "max_columns"):
@@ -96,8 +105,8 @@ def map_footprints(
     if not names or len(set(names)) < len(names):
         raise ValueError(f"map_footprints expects footprints of different names, got {names}.")
     for limits in _limits(stack):
-        parts = [part for footprint in footprints for part in _cut(footprint, limits, rules)]
-        placed = _place(parts, stack, rules.merge)
+        units = [unit for footprint in footprints for unit in _cut(footprint, limits, rules)]
+        placed = _place(units, stack, rules.merge)
         if placed is not None:
             return Mapping(footprints=tuple(footprints), placements=tuple(placed), stack=stack)
     raise _too_large(footprints, stack, rules)
@@ -142,6 +151,28 @@ class _Part:
         return 2 * self.height * self.width
 
 
+class _Unit(NamedTuple):
+    """Parts of one matrix that are placed together: one, or several side by side in turn."""
+
+    parts: tuple[_Part, ...]
+    name: str
+    stage: int
+    height: int
+    width: int
+    n_cells: int
+
+
+def _together(parts: Sequence[_Part]) -> _Unit:
+    return _Unit(
+        parts=tuple(parts),
+        name=parts[0].footprint.name,
+        stage=parts[0].footprint.stage,
+        height=max([part.height for part in parts]),
+        width=sum([part.width for part in parts]),
+        n_cells=sum([part.n_cells for part in parts]),
+    )
+
+
 @dataclass(eq=False)
 class _Core:
     """A core that is being filled: pairs used by each stage, and columns used."""
@@ -153,26 +184,30 @@ class _Core:
     used_columns: int = 0
     n_cells: int = 0
 
-    def fits(self, part: _Part) -> bool:
-        below = self.used_pairs.get(part.footprint.stage, 0)
-        return below + part.height <= self.pairs and self.used_columns + part.width <= self.columns
+    def fits(self, unit: _Unit) -> bool:
+        below = self.used_pairs.get(unit.stage, 0)
+        return below + unit.height <= self.pairs and self.used_columns + unit.width <= self.columns
 
-    def add(self, part: _Part) -> Placement:
-        below = self.used_pairs.get(part.footprint.stage, 0)
-        placement = Placement(
-            layer=part.footprint.name,
-            copy=part.copy,
-            pairs=part.pairs,
-            columns=part.columns,
-            bias_pairs=part.footprint.bias_pairs,
-            core=self.number,
-            row=2 * below,
-            column=self.used_columns,
-        )
-        self.used_pairs[part.footprint.stage] = below + part.height
-        self.used_columns += part.width
-        self.n_cells += part.n_cells
-        return placement
+    def add(self, unit: _Unit) -> list[Placement]:
+        below = self.used_pairs.get(unit.stage, 0)
+        placements = []
+        for part in unit.parts:
+            placements.append(
+                Placement(
+                    layer=unit.name,
+                    copy=part.copy,
+                    pairs=part.pairs,
+                    columns=part.columns,
+                    bias_pairs=part.footprint.bias_pairs,
+                    core=self.number,
+                    row=2 * below,
+                    column=self.used_columns,
+                )
+            )
+            self.used_columns += part.width
+        self.used_pairs[unit.stage] = below + unit.height
+        self.n_cells += unit.n_cells
+        return placements
 
 
 def _limits(stack: Stack) -> Iterator[tuple[int, int]]:
@@ -184,7 +219,7 @@ def _limits(stack: Stack) -> Iterator[tuple[int, int]]:
         yield pairs, min(columns for have, columns in usable if have >= pairs and columns)
 
 
-def _cut(footprint: Footprint, limits: tuple[int, int], rules: MappingRules) -> list[_Part]:
+def _cut(footprint: Footprint, limits: tuple[int, int], rules: MappingRules) -> list[_Unit]:
     pairs, columns = limits[0] - footprint.bias_pairs, limits[1]
     if pairs < 1:
         raise CapacityError(
@@ -193,12 +228,20 @@ def _cut(footprint: Footprint, limits: tuple[int, int], rules: MappingRules) -> 
         )
     tall = _spans(footprint.n_pairs, min(pairs, rules.max_pairs or pairs))
     wide = _spans(footprint.n_columns, min(columns, rules.max_columns or columns))
-    return [
-        _Part(footprint, copy, rows, across)
-        for copy in range(footprint.copies)
-        for rows in tall
-        for across in wide
-    ]
+    units = []
+    for copy in range(footprint.copies):
+        parts = [_Part(footprint, copy, rows, across) for rows in tall for across in wide]
+        if rules.used_once_in_turn and footprint.n_positions * footprint.uses == 1:
+            units += _side_by_side(parts, columns)
+        else:
+            units += [_together([part]) for part in parts]
+    return units
+
+
+def _side_by_side(parts: Sequence[_Part], columns: int) -> list[_Unit]:
+    """Return parts together, as many as there are columns for."""
+    each = columns // parts[0].width
+    return [_together(parts[n : n + each]) for n in range(0, len(parts), each)]
 
 
 def _spans(length: int, limit: int) -> list[Span]:
@@ -207,19 +250,21 @@ def _spans(length: int, limit: int) -> list[Span]:
     return [(start, min(start + each, length)) for start in range(0, length, each)]
 
 
-def _place(parts: Sequence[_Part], stack: Stack, merge: Merge) -> list[Placement] | None:
+def _place(units: Sequence[_Unit], stack: Stack, merge: Merge) -> list[Placement] | None:
     """Return the placements of all parts, or None where they do not fit."""
-    apart = None if merge == "always" else _over_chips(parts, stack, "never")
-    return _over_chips(parts, stack, merge) if apart is None and merge != "never" else apart
+    placed = None if merge == "always" else _over_chips(units, stack, "never")
+    if placed is None and merge != "never":
+        placed = _over_chips(units, stack, merge)
+    return None if placed is None else [part for unit in placed for part in unit]
 
 
-def _over_chips(parts: Sequence[_Part], stack: Stack, merge: Merge) -> list[Placement] | None:
+def _over_chips(units: Sequence[_Unit], stack: Stack, merge: Merge) -> list[list[Placement]] | None:
     """Return the placements of all parts, chip by chip."""
-    placed: list[Placement] = []
+    placed: list[list[Placement]] = []
     for chip in range(stack.n_chips):
-        left = parts[len(placed) :]
+        left = units[len(placed) :]
         numbers = range(chip * stack.n_cores, (chip + 1) * stack.n_cores)
-        some = left[: _most_parts(left, stack)]
+        some = left[: _most_units(left, stack)]
         whole = _pack(left, stack, numbers, merge) if len(some) == len(left) else None
         if whole is not None:
             return placed + whole
@@ -229,24 +274,24 @@ def _over_chips(parts: Sequence[_Part], stack: Stack, merge: Merge) -> list[Plac
     return None
 
 
-def _most_parts(parts: Sequence[_Part], stack: Stack) -> int:
-    """Return how many parts from the front have no more columns than a chip."""
-    widths = accumulate(part.width for part in parts)
+def _most_units(units: Sequence[_Unit], stack: Stack) -> int:
+    """Return how many units from the front have no more columns than a chip."""
+    widths = accumulate(unit.width for unit in units)
     return sum(1 for _ in takewhile(lambda total: total <= stack.n_cores * stack.columns, widths))
 
 
 def _first_layers(
-    parts: Sequence[_Part], stack: Stack, numbers: range, merge: Merge
-) -> list[Placement]:
+    units: Sequence[_Unit], stack: Stack, numbers: range, merge: Merge
+) -> list[list[Placement]]:
     """Return the placements of the first layers that fit on a chip, or of parts of the first."""
-    names = [part.footprint.name for part in parts]
-    ends = [n for n in range(1, len(parts)) if names[n] != names[n - 1]] + [len(parts)]
-    for counts in (ends, range(1, len(parts) + 1)):
-        most: list[Placement] = []
+    names = [unit.name for unit in units]
+    ends = [n for n in range(1, len(units)) if names[n] != names[n - 1]] + [len(units)]
+    for counts in (ends, range(1, len(units) + 1)):
+        most: list[list[Placement]] = []
         low, high = 0, len(counts)
         while low < high:
             middle = (low + high) // 2
-            packed = _pack(parts[: counts[middle]], stack, numbers, merge)
+            packed = _pack(units[: counts[middle]], stack, numbers, merge)
             if packed is None:
                 high = middle
             else:
@@ -257,13 +302,13 @@ def _first_layers(
 
 
 def _pack(
-    parts: Sequence[_Part], stack: Stack, numbers: range, merge: Merge
-) -> list[Placement] | None:
+    units: Sequence[_Unit], stack: Stack, numbers: range, merge: Merge
+) -> list[list[Placement]] | None:
     """Return the placements of all parts on the cores of one chip, or None."""
-    in_order = list(range(len(parts)))
-    largest_first = sorted(in_order, key=lambda n: -parts[n].n_cells)
+    in_order = list(range(len(units)))
+    largest_first = sorted(in_order, key=lambda n: -units[n].n_cells)
     if merge == "never":
-        if len(parts) > len(numbers):
+        if len(units) > len(numbers):
             return None
         tries = [(in_order, _first_empty), (largest_first, _first_empty)]
     elif merge == "always":
@@ -272,47 +317,47 @@ def _pack(
         tries = [(largest_first, _emptiest), (largest_first, _first_that_fits)]
     for order, choose in tries:
         cores = [_Core(number, *stack.usable(number)) for number in numbers]
-        placed = _fill(parts, order, cores, choose)
+        placed = _fill(units, order, cores, choose)
         if placed is not None:
             return placed
     return None
 
 
-_Choice: TypeAlias = Callable[[Sequence[_Core], _Part], _Core | None]
+_Choice: TypeAlias = Callable[[Sequence[_Core], _Unit], _Core | None]
 
 
 def _fill(
-    parts: Sequence[_Part], order: Sequence[int], cores: Sequence[_Core], choose: _Choice
-) -> list[Placement] | None:
-    found: dict[int, Placement] = {}
+    units: Sequence[_Unit], order: Sequence[int], cores: Sequence[_Core], choose: _Choice
+) -> list[list[Placement]] | None:
+    found: dict[int, list[Placement]] = {}
     for n in order:
-        core = choose(cores, parts[n])
+        core = choose(cores, units[n])
         if core is None:
             return None
-        found[n] = core.add(parts[n])
-    return [found[n] for n in range(len(parts))]
+        found[n] = core.add(units[n])
+    return [found[n] for n in range(len(units))]
 
 
-def _first_empty(cores: Sequence[_Core], part: _Part) -> _Core | None:
-    return next((core for core in cores if not core.n_cells and core.fits(part)), None)
+def _first_empty(cores: Sequence[_Core], unit: _Unit) -> _Core | None:
+    return next((core for core in cores if not core.n_cells and core.fits(unit)), None)
 
 
-def _first_that_fits(cores: Sequence[_Core], part: _Part) -> _Core | None:
-    return next((core for core in cores if core.fits(part)), None)
+def _first_that_fits(cores: Sequence[_Core], unit: _Unit) -> _Core | None:
+    return next((core for core in cores if core.fits(unit)), None)
 
 
-def _emptiest(cores: Sequence[_Core], part: _Part) -> _Core | None:
-    fitting = (core for core in cores if core.fits(part))
+def _emptiest(cores: Sequence[_Core], unit: _Unit) -> _Core | None:
+    fitting = (core for core in cores if core.fits(unit))
     return min(fitting, key=lambda core: core.n_cells, default=None)
 
 
 def _needed(footprints: Sequence[Footprint], stack: Stack, rules: MappingRules) -> tuple[int, int]:
     """Return the flawless cores and the chips that matrices take."""
     whole = (stack.rows // 2, stack.columns)
-    parts = [part for footprint in footprints for part in _cut(footprint, whole, rules)]
-    # Each chip takes at least one part.
-    ample = replace(stack, n_chips=len(parts), bad_rows={}, bad_columns={})
-    placed = _over_chips(parts, ample, "never" if rules.merge == "never" else "always") or []
+    units = [unit for footprint in footprints for unit in _cut(footprint, whole, rules)]
+    # Each chip takes at least one of them.
+    ample = replace(stack, n_chips=len(units), bad_rows={}, bad_columns={})
+    placed = _place(units, ample, "never" if rules.merge == "never" else "always") or []
     n_chips = 1 + max(part.core for part in placed) // stack.n_cores
     return len({part.core for part in placed}), n_chips
 

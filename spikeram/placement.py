@@ -41,6 +41,9 @@ class Footprint:
         Always-on pairs that a matrix has once are among its `n_pairs`.
     n_positions : int
         Positions at which a convolution uses it, one after the other.
+    uses : int
+        How often an inference uses it at each position: steps of a recurrent network, products of
+        a sampler.
     copies : int
         How often it is held.
     stage : int
@@ -56,6 +59,7 @@ class Footprint:
     n_columns: int
     bias_pairs: int = 0
     n_positions: int = 1
+    uses: int = 1
     copies: int = 1
     stage: int = 0
     sources: tuple[tuple[str, int], ...] = ()
@@ -63,7 +67,7 @@ class Footprint:
 
     def __post_init__(self) -> None:
         least = {"n_pairs": 1, "n_columns": 1, "bias_pairs": 0, "n_positions": 1, "copies": 1}
-        for name, lowest in {**least, "pairs_per_weight": 1}.items():
+        for name, lowest in {**least, "uses": 1, "pairs_per_weight": 1}.items():
             _check_count(f"Footprint {self.name!r}", name, getattr(self, name), lowest)
 
     @property
@@ -255,6 +259,21 @@ class Mapping:
         found = {id(names): names for names in group.values() if len(names) > 1}
         in_order = [footprint.name for footprint in self.footprints]
         return tuple(tuple(sorted(names, key=in_order.index)) for names in found.values())
+
+    @cached_property
+    def used_in_turn(self) -> tuple[str, ...]:
+        """Layers of which parts share word lines, so that they are used one after the other."""
+        seen: set[tuple[str, int, int]] = set()
+        found: dict[str, None] = {}
+        for part in self.placements:
+            lines = {
+                (part.layer, part.core, line)
+                for line in range(part.row, part.row + 2 * part.height)
+            }
+            if seen & lines:
+                found[part.layer] = None
+            seen |= lines
+        return tuple(found)
 
     @property
     def n_cells(self) -> int:

@@ -47,6 +47,7 @@ def problems(draw):
             draw(counts),
             draw(counts),
             bias_pairs=draw(st.integers(0, 2)),
+            n_positions=draw(st.integers(1, 2)),
             copies=draw(st.integers(1, 2)),
             stage=draw(st.integers(0, 2)),
         )
@@ -71,7 +72,12 @@ def problems(draw):
         bad_columns=draw(lines[columns]),
     )
     merge = draw(st.sampled_from(["as_needed", "always", "never"]))
-    rules = MappingRules(max_pairs=draw(limits), max_columns=draw(limits), merge=merge)
+    rules = MappingRules(
+        max_pairs=draw(limits),
+        max_columns=draw(limits),
+        merge=merge,
+        used_once_in_turn=draw(st.booleans()),
+    )
     return wanted, stack, rules
 
 
@@ -121,13 +127,21 @@ def test_bad_lines_are_not_used_and_no_core_is_exceeded(problem):
 @given(problems())
 def test_a_column_belongs_to_one_part_and_word_lines_to_one_at_a_time(problem):
     mapping = mapped(problem)
-    stage = {one.name: one.stage for one in mapping.footprints}
-    columns, lines = [], []
+    rules = problem[2]
+    footprints = {one.name: one for one in mapping.footprints}
+    columns, lines = [], {}
     for part in mapping.placements:
         columns += [(part.core, column) for column in mapping.columns(part)]
-        lines += [(part.core, stage[part.layer], row) for row in mapping.word_lines(part)]
+        stage = footprints[part.layer].stage
+        for row in mapping.word_lines(part):
+            lines.setdefault((part.core, stage, row), []).append((part.layer, part.copy))
     assert len(set(columns)) == len(columns)
-    assert len(set(lines)) == len(lines)
+    shared = [users for users in lines.values() if len(users) > 1]
+    # Only parts of one matrix that is used once share them within a stage, if they may.
+    assert all(len(set(users)) == 1 for users in shared)
+    in_turn = {users[0][0] for users in shared}
+    assert in_turn == set(mapping.used_in_turn)
+    assert all(rules.used_once_in_turn and footprints[n].n_positions == 1 for n in in_turn)
 
 
 @settings(deadline=None, max_examples=60)
@@ -186,17 +200,30 @@ def test_published_networks_take_their_published_cells_matrices_and_cores(
     assert (mapping.n_cells, len(mapping.placements), mapping.n_powered) == (cells, matrices, cores)
 
 
-def test_the_published_mnist_network_takes_its_cells_and_segments_and_fits_on_its_cores():
+@pytest.mark.parametrize(
+    ("network", "max_pairs", "cores"),
+    [
+        (papers.mnist_cnn, papers.MAX_INPUTS, 11),
+        (papers.resnet20, papers.MAX_INPUTS, 48),
+        (papers.lstm, None, 36),
+        (papers.rbm, papers.MAX_INPUTS, 16),
+    ],
+)
+def test_one_rule_gives_the_published_cores_of_all_four_networks(network, max_pairs, cores):
+    rules = MappingRules(max_pairs=max_pairs, used_once_in_turn=True)
+    assert map_footprints(network(), chips.neurram().stack(), rules).n_powered == cores
+
+
+def test_the_published_mnist_network_takes_its_cells_and_segments():
     rules = MappingRules(max_pairs=papers.MAX_INPUTS)
+    apart = map_footprints(papers.mnist_cnn(), chips.neurram().stack(), rules)
+    assert (apart.n_cells, len(apart.placements), apart.n_powered) == (46_664, 16, 16)
+    # Ten segments of convolutions, and the six of the dense layer on one core.
+    rules = dataclasses.replace(rules, used_once_in_turn=True)
     mapping = map_footprints(papers.mnist_cnn(), chips.neurram().stack(), rules)
-    assert (mapping.n_cells, len(mapping.placements)) == (46_664, 16)
-    # Why the authors took 11 cores is not known: apart the segments take 16, merged they need 6.
-    fewest = map_footprints(
-        papers.mnist_cnn(), chips.neurram().stack(), dataclasses.replace(rules, merge="always")
-    )
-    assert (fewest.n_powered, mapping.n_powered) == (6, 16)
-    eleven = dataclasses.replace(chips.neurram().stack(), n_cores=11)
-    assert map_footprints(papers.mnist_cnn(), eleven, rules).n_powered == 11
+    assert (mapping.n_cells, len(mapping.placements), mapping.n_powered) == (46_664, 16, 11)
+    assert mapping.used_in_turn == ("dense",)
+    assert len({part.core for part in mapping.parts["dense"]}) == 1
 
 
 def test_parameters_of_the_published_networks_are_those_of_their_models():
@@ -276,6 +303,22 @@ def test_layers_that_share_word_lines_take_turns_and_others_do_not():
     assert [part.row for part in merged.placements] == [0, 0, 200]
     assert merged.taking_turns == (("a", "b"),)
     assert map_footprints(parts, Stack()).taking_turns == ()
+
+
+def test_parts_of_a_layer_that_is_used_once_stand_side_by_side_as_far_as_columns_go():
+    rules = MappingRules(max_pairs=20, used_once_in_turn=True)
+    once = matrix(n_pairs=70, n_columns=100, bias_pairs=1)
+    mapping = map_footprints([once], Stack(), rules)
+    # Segments of 18, 18, 18 and 16 pairs, two of 100 columns to a core.
+    assert [(part.core, part.row, part.column) for part in mapping.placements] == [
+        (0, 0, 0),
+        (0, 0, 100),
+        (1, 0, 0),
+        (1, 0, 100),
+    ]
+    assert mapping.used_in_turn == ("a",)
+    for often in (dataclasses.replace(once, n_positions=2), dataclasses.replace(once, uses=2)):
+        assert map_footprints([often], Stack(), rules).n_powered == 4
 
 
 def test_merging_makes_room_for_a_network_that_had_too_many_cores():
