@@ -44,7 +44,7 @@ TARGETS = {1: 2.0, 32: 4.0, 256: 5.0}
 PEERS = {"aihwkit": "aihwkit_tile", "CrossSim": "crosssim_core"}
 """Simulators to measure beside, and their files in `peers`."""
 
-OURS, PLAIN = "linear count", "numpy float32"
+PLAIN, QUIET, OURS = "numpy float32", "linear count, no noise", "linear count"
 
 BLOCK, TURNS = 0.015, 3.0
 """Seconds of the processor that a block of calls takes at most, and all blocks of one product,
@@ -94,7 +94,7 @@ def products(weight: NDArray[np.float32]) -> dict[str, Product]:
         )
 
     return {
-        "linear count, no noise": Product(crossbar=quiet, point=point(linear, 1)),
+        QUIET: Product(crossbar=quiet, point=point(linear, 1)),
         OURS: Product(crossbar=crossbar, point=point(linear, 1), errors=errors, seed=0),
         "binary search": Product(crossbar=crossbar, point=point(search, 1), errors=errors, seed=0),
         "binary search, two phases": Product(
@@ -144,8 +144,8 @@ def main(size: int, blocks: int, output: Path | None) -> None:
     adapters, failures = peers()
     found: dict[str, dict[int, float]] = {}
     checks: dict[str, Any] = {}
-    noisy: set[str] = {name for name, array in arrays.items() if array.noisy}
-    of_peers: set[str] = set()
+    noisy = {name for name, array in arrays.items() if array.noisy}
+    rivals: dict[str, set[str]] = {OURS: set(), QUIET: set()}
     for batch in BATCHES:
         codes = np.random.default_rng(1).integers(-127, 128, (batch, size)).astype(np.float32)
         calls: Calls = {PLAIN: _product_of(codes, weight)}
@@ -161,14 +161,15 @@ def main(size: int, blocks: int, output: Path | None) -> None:
                 continue
             calls |= with_noise | without
             noisy |= set(with_noise)
-            of_peers |= set(with_noise)
+            rivals[OURS] |= set(with_noise)
+            rivals[QUIET] |= set(without)
         for name, value in seconds(calls, batch, blocks).items():
             found.setdefault(name, {})[batch] = value
         if batch == max(BATCHES):
             checks = checked(calls, codes @ weight, noisy)
     versions = [f"numpy {np.__version__}", *(adapter.version() for adapter in adapters.values())]
     _show(found, checks, failures, versions)
-    _judge(found, [name for name in of_peers if checks.get(name, {"right": False})["right"]])
+    _judge(found, checks, rivals)
     if output is not None:
         result = {"size": size, "seconds": found, "checks": checks, "versions": versions}
         output.write_text(json.dumps(result | {"not measured": failures}, indent=2) + "\n")
@@ -201,18 +202,22 @@ def _show(
         console.print(f"{name} was not measured: {why}")
 
 
-def _judge(found: dict[str, dict[int, float]], rivals: list[str]) -> None:
-    """Print whether the noisy product keeps its target and is ahead of the noisy ones of peers."""
+def _judge(
+    found: dict[str, dict[int, float]], checks: dict[str, Any], rivals: dict[str, set[str]]
+) -> None:
+    """Print whether the noisy product keeps its target, and who is ahead of whom."""
     console = Console(width=150)
     for batch, limit in TARGETS.items():
-        ours = found[OURS][batch]
-        times = ours / found[PLAIN][batch]
+        times = found[OURS][batch] / found[PLAIN][batch]
         kept = "kept" if times <= limit else "missed"
         console.print(f"batch {batch}: {times:.2f} times numpy's product, target {limit:g}: {kept}")
-        for name in sorted(rivals, key=lambda rival: found[rival][batch]):
-            ratio = found[name][batch] / ours
-            side = "ahead of" if ratio > 1 else "BEHIND"
-            console.print(f"    {side} {name}: {ratio:.2f} times as fast")
+        for ours, names in rivals.items():
+            # A product that is wrong, or was not made at every batch, is no rival.
+            right = [name for name in names if name in checks and checks[name]["right"]]
+            for name in sorted(right, key=lambda rival: found[rival][batch]):
+                ratio = found[name][batch] / found[ours][batch]
+                side = "ahead of" if ratio > 1 else "BEHIND"
+                console.print(f"    {ours!r} is {side} {name!r}: {ratio:.2f} times as fast")
 
 
 def _spent(call: Callable[[], Any], repeats: int) -> float:
