@@ -79,6 +79,9 @@ FEW_SAMPLES = 8
 
 _LARGEST_WEIGHT = 2**15 - 1
 
+_NARROW_BATCH, _LARGE_ARRAY = 32, 2**14
+"""Samples up to which, and weights from which, a matrix product is better done turned."""
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class LineErrors:
@@ -539,8 +542,8 @@ class Product:
                 strange = check_codes(codes, least, most, total)
                 if not strange:
                     batch_kernel(
-                        codes @ many, total, self._key, first_sample, phase.constants, settings,
-                        self._quantile, self._table, values, statistics,
+                        _charge(codes, many), total, self._key, first_sample, phase.constants,
+                        settings, self._quantile, self._table, values, statistics,
                     )  # fmt: skip
             if strange:
                 raise self._strange(strange)
@@ -584,7 +587,7 @@ class Product:
     def _weights(self) -> list[tuple[NDArray[np.int16], NDArray[np.float32]]]:
         """Charge of one cycle of a code of 1, in quanta, for both ways to multiply."""
         whole = [np.rint(w / self.quantum) for w in self._volts]
-        return [(pairs_of(w.astype(np.int16)), w.astype(np.float32, order="C")) for w in whole]
+        return [(pairs_of(w.astype(np.int16)), w.astype(np.float32, order="F")) for w in whole]
 
     @cached_property
     def _key(self) -> np.uint64:
@@ -688,6 +691,14 @@ def product(
     >>> values = product(crossbar, [[7, 0], [3, -7]], OperatingPoint())
     """
     return Product(crossbar=crossbar, point=point, seed=seed)(codes)
+
+
+def _charge(codes: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return codes @ weights of shape (sample, line), in C order; weights are in Fortran's."""
+    if codes.shape[0] > _NARROW_BATCH or weights.size < _LARGE_ARRAY:
+        return codes @ weights
+    # OpenBLAS is up to twice as fast this way round. Sums are exact: the result is the same.
+    return np.ascontiguousarray((weights.T @ codes.T).T)
 
 
 def _unchanged(correction: Correction) -> Correction:

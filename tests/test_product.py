@@ -273,6 +273,17 @@ def test_noise_at_the_output_has_the_variance_of_noise_in_every_cell_and_cycle(e
         np.testing.assert_allclose(found, expected, rtol=8 / math.sqrt(2 * trials) + 0.02)
 
 
+@pytest.mark.parametrize("n_samples", [9, 32, 33])
+def test_a_large_array_gives_the_same_in_batches_of_any_size(n_samples):
+    # Matrix products of few and of many samples go different ways; up to eight take a third.
+    crossbar = random_crossbar(rows=160, columns=120, neuron=SamplingNeuron(temperature=300))
+    point = OperatingPoint(input_bits=8, v_read=0.1, phases=1, adc=SEARCH)
+    array = Product(crossbar=crossbar, point=point, errors=LineErrors(sigma_read=4e-7), seed=3)
+    codes = random_codes(point, n_samples, 160)
+    alone = [array(codes[s : s + 1], first_sample=s) for s in range(n_samples)]
+    np.testing.assert_array_equal(array(codes), np.concatenate(alone))
+
+
 def test_noise_is_addressed_by_sample_and_visit_in_any_batch():
     crossbar = random_crossbar(rows=30, columns=9, neuron=SamplingNeuron(temperature=300))
     point = OperatingPoint(adc=ADC(bits=7, v_decrement=0.005))

@@ -262,11 +262,12 @@ def multiply(codes, tiles, least, most, charge, total):
 @numba.njit(nogil=True, cache=True)
 def _check_row(row, least, most, total, s):
     strange = np.int32(0)
-    magnitudes = 0.0
+    # In whole numbers, which vector registers may add in any order.
+    magnitudes = np.int32(0)
     for i in range(row.size):
         x = row[i]
         strange += np.int32(not (x >= least and x <= most and x == np.rint(x)))
-        magnitudes += abs(x)
+        magnitudes += np.int32(abs(x))
     total[s] = magnitudes
     return strange
 
