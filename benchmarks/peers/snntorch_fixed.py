@@ -1,60 +1,68 @@
 """Time snnTorch on a converted network, step by step."""
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import snntorch
 import torch
-from fixed import THRESHOLD, Fixed, measured, membranes, weighted
+from fixed import Built, Charge, Fixed, Unknown, last_readers, measured, membranes
 from torch import nn
 
 
-def built(fixed: Fixed) -> Callable[[], torch.Tensor]:
+def neurons(fires: str) -> nn.Module:
+    """Return the neurons of a layer, with a threshold of 1."""
+    if fires != "unipolar":
+        raise Unknown("it has no neuron that takes spikes back")
+    # Its default: the threshold goes off with the next step's charge, before the comparison.
+    found: nn.Module = snntorch.Leaky(beta=1.0, threshold=1.0, reset_mechanism="subtract")
+    return found
+
+
+def built(fixed: Fixed) -> Built:
     """Return what runs the network."""
-    modules: list[Any] = []
-    for layer in fixed.layers:
+    last = last_readers(fixed.layers)
+    gathers: list[Any] = []
+    firing: dict[int, Any] = {}
+    for place, layer in enumerate(fixed.layers):
         if layer["kind"] == "max_pool":
-            modules.append(nn.MaxPool2d(layer["size"], ceil_mode=True))
-            continue
-        if "weight" in layer:
-            if layer["kind"] == "dense" and not any(isinstance(m, nn.Flatten) for m in modules):
-                modules.append(nn.Flatten(1))
-            modules.append(weighted(layer))
+            gathers.append(nn.MaxPool2d(layer["size"], ceil_mode=True))
+        else:
+            gathers.append(Charge(layer, 1, lambda module: module) if layer["branches"] else None)
         if layer.get("fires"):
-            modules.append(
-                snntorch.Leaky(
-                    beta=1.0, threshold=THRESHOLD, reset_mechanism="subtract", reset_delay=False
-                )
-            )
-    firing = [layer for layer in fixed.layers if layer.get("fires")]
+            firing[place] = neurons(layer["fires"])
 
     def run() -> torch.Tensor:
         """Run all steps."""
         held: dict[int, Any] = {}
         counts: dict[int, Any] = {}
         out: Any = 0.0
-        before = iter(firing)
-        for _ in range(fixed.steps):
-            x = fixed.drive
-            for place, module in enumerate(modules):
-                if isinstance(module, snntorch.Leaky):
-                    if place not in held:
-                        held[place] = membranes(next(before), x)
-                    x, held[place] = module(x, held[place])
-                elif isinstance(module, nn.MaxPool2d):
+        for step in range(fixed.steps):
+            spikes: dict[int, Any] = {
+                -1: fixed.drive if fixed.spikes is None else fixed.spikes[step]
+            }
+            for place, gather in enumerate(gathers):
+                if gather is None:
+                    x = spikes[-1]
+                elif isinstance(gather, nn.MaxPool2d):
                     so_far, largest = counts.get(place, (0.0, 0.0))
-                    so_far = so_far + x
-                    more = module(so_far)
+                    so_far = so_far + spikes[fixed.layers[place]["from"]]
+                    more = gather(so_far)
                     x, counts[place] = more - largest, (so_far, more)
                 else:
-                    x = module(x)
+                    x = gather(*(spikes[source] for source in gather.places))
+                if place in firing:
+                    if place not in held:
+                        held[place] = membranes(fixed.layers[place], x)
+                    x, held[place] = firing[place](x, held[place])
+                spikes[place] = x
+                for source in last[place]:
+                    spikes.pop(source, None)
             out = out + x
         found: torch.Tensor = out
         return found
 
-    return run
+    return Built(run, firing)
 
 
 if __name__ == "__main__":

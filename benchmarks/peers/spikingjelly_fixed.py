@@ -1,12 +1,11 @@
 """Time SpikingJelly on a converted network, all steps of a layer at once."""
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from fixed import THRESHOLD, Fixed, measured, membranes, weighted
+from fixed import Built, Charge, Fixed, last_readers, measured, membranes
 from spikingjelly.activation_based import functional, layer as layers, neuron
 from torch import nn
 
@@ -27,59 +26,105 @@ class CountingMaxPool(nn.Module):
 
 def many(module: nn.Module) -> nn.Module:
     """Return a module that takes all steps at once, as SpikingJelly's own layers do."""
-    kinds: dict[type, Any] = {nn.Conv2d: layers.Conv2d, nn.Linear: layers.Linear}
-    made = kinds[type(module)]
+    own: Any
+    if isinstance(module, nn.AvgPool2d):
+        return layers.AvgPool2d(module.kernel_size, step_mode="m")
+    bias = module.bias is not None
     if isinstance(module, nn.Conv2d):
-        own = made(
-            module.in_channels, module.out_channels, module.kernel_size,
+        own = layers.Conv2d(
+            module.in_channels, module.out_channels, module.kernel_size, bias=bias,
             padding=module.padding, stride=module.stride, step_mode="m",
         )  # fmt: skip
     else:
-        own = made(module.in_features, module.out_features, step_mode="m")
+        assert isinstance(module, nn.Linear)
+        own = layers.Linear(module.in_features, module.out_features, bias=bias, step_mode="m")
     own.load_state_dict(module.state_dict())
     found: nn.Module = own
     return found
 
 
-def built(fixed: Fixed) -> Callable[[], torch.Tensor]:
+def neurons(fires: str) -> nn.Module:
+    """Return the neurons of a layer, with a threshold of 1.
+
+    Those that take spikes back are its ST-BIF neurons, without an upper end of their count.
+    """
+    if fires == "signed":
+        return neuron.STBIFNode(1.0, level=2**20, step_mode="m")
+    return neuron.IFNode(v_threshold=1.0, v_reset=None, step_mode="m")
+
+
+class Network(nn.Module):
+    """A network, all steps of a layer after those of the one before."""
+
+    def __init__(self, fixed: Fixed) -> None:
+        super().__init__()
+        self.last = last_readers(fixed.layers)
+        self.gathers = nn.ModuleList()
+        self.fires = nn.ModuleList()
+        for layer in fixed.layers:
+            fires: nn.Module = nn.Identity()
+            if layer["kind"] == "max_pool":
+                gather: Any = CountingMaxPool(layer["size"])
+                gather.places = [layer["from"]]
+            elif layer["branches"]:
+                gather = Charge(layer, 2, many)
+            else:
+                gather = nn.Identity()
+                gather.places = [-1]
+            if layer.get("fires"):
+                fires = neurons(layer["fires"])
+            self.gathers.append(gather)
+            self.fires.append(fires)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the charge of the last layer in each step."""
+        held = {-1: x}
+        for place, (gather, fires) in enumerate(zip(self.gathers, self.fires)):
+            x = fires(gather(*(held[source] for source in gather.places)))
+            held[place] = x
+            for source in self.last[place]:
+                held.pop(source, None)
+        return x
+
+
+def built(fixed: Fixed) -> Built:
     """Return what runs the network."""
-    modules: list[nn.Module] = []
-    neurons: list[tuple[Any, dict[str, Any]]] = []
-    for layer in fixed.layers:
-        if layer["kind"] == "max_pool":
-            modules.append(CountingMaxPool(layer["size"]))
-            continue
-        if "weight" in layer:
-            if layer["kind"] == "dense" and not any(isinstance(m, nn.Flatten) for m in modules):
-                modules.append(nn.Flatten(2))
-            modules.append(many(weighted(layer)))
-        if layer.get("fires"):
-            fires = neuron.IFNode(v_threshold=THRESHOLD, v_reset=None, step_mode="m")
-            neurons.append((fires, layer))
-            modules.append(fires)
-    net = nn.Sequential(*modules).eval()
+    net = Network(fixed).eval()
+    firing = {
+        place: net.fires[place] for place, layer in enumerate(fixed.layers) if layer.get("fires")
+    }
+    if fixed.spikes is not None:
+        x = fixed.spikes
+    else:
+        assert fixed.drive is not None
+        x = fixed.drive.unsqueeze(0).expand(fixed.steps, *fixed.drive.shape)
 
     # The shapes of the membranes are those of what arrives at each neuron.
     shapes: dict[Any, torch.Tensor] = {}
     hooks = [
         fires.register_forward_pre_hook(lambda module, x: shapes.update({module: x[0][0]}))
-        for fires, _ in neurons
+        for fires in firing.values()
     ]
-    net(fixed.drive.unsqueeze(0))
+    net(x[:1])
     for hook in hooks:
         hook.remove()
-    initial = [(fires, membranes(layer, shapes[fires])) for fires, layer in neurons]
+    initial = {
+        fires: membranes(fixed.layers[place], shapes[fires]) for place, fires in firing.items()
+    }
 
     def run() -> torch.Tensor:
         """Run all steps."""
         functional.reset_net(net)
-        for fires, before in initial:
-            fires.v = before.clone()
-        drive = fixed.drive.unsqueeze(0).expand(fixed.steps, *fixed.drive.shape)
-        out: torch.Tensor = net(drive).sum(0)
+        for fires, before in initial.items():
+            if isinstance(fires, neuron.STBIFNode):
+                fires.q = before.clone()
+                fires.acc_q, fires.cur_output = torch.zeros_like(before), torch.zeros_like(before)
+            else:
+                fires.v = before.clone()
+        out: torch.Tensor = net(x).sum(0)
         return out
 
-    return run
+    return Built(run, firing, at_once=True)
 
 
 if __name__ == "__main__":

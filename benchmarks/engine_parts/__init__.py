@@ -1,0 +1,1 @@
+"""What `benchmarks/engines.py` measures, by subject."""
