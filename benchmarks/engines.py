@@ -32,12 +32,17 @@ from engine_parts.floor import floor  # noqa: E402
 from engine_parts.shown import drawn, shown  # noqa: E402
 from rich.console import Console  # noqa: E402
 
-PARTS = ("crossbars", "networks", "brian2", "growth")
+PARTS = ("networks", "brian2", "growth", "crossbars")
 
 
 @click.command()
 @click.option("--peers", metavar="PYTHON", help="Interpreter that has SpikingJelly and snnTorch.")
-@click.option("--only", type=click.Choice(PARTS), multiple=True, help="Parts; all by default.")
+@click.option(
+    "--only",
+    type=click.Choice(PARTS),
+    multiple=True,
+    help="Parts; all by default. Others stay in the output.",
+)
 @click.option("--output", type=click.Path(path_type=Path))
 @click.option("--plot", type=click.Path(path_type=Path))
 def main(peers: str | None, only: tuple[str, ...], output: Path | None, plot: Path | None) -> None:
@@ -55,32 +60,39 @@ def main(peers: str | None, only: tuple[str, ...], output: Path | None, plot: Pa
     peak = floor()
     results: dict[str, Any] = {
         "machine": platform.processor() or platform.machine(), "floor": peak,
-        "arrays": [], "crossbars": [], "networks": [], "growth": [], "growing": "",
+        "networks": [], "brian2": [], "arrays": [], "crossbars": [], "growth": [], "growing": "",
     }  # fmt: skip
-    if "crossbars" in parts:
-        told.print("one crossbar")
-        results["arrays"] = crossbar.arrays(peak["L2"])
-        told.print("one crossbar in other tools")
-        results["crossbars"] = crossbar.peers(peers) + in_a_process("cython", "crossbar")
-        saved()
+    if only and output is not None and output.exists():
+        results = json.loads(output.read_text()) | {"floor": peak}
     small = networks.convolutional() if {"networks", "growth"} & set(parts) else None
     if small is not None and "networks" in parts:
+        results["networks"] = []
         for subject in (small, networks.perceptron(), *networks.residual()):
             told.print(subject.name)
             results["networks"] += networks.compared(subject, peers)
             saved()
     if "brian2" in parts:
+        results["brian2"] = []
         for target in TARGETS:
             told.print(f"Brian2, {target}")
             rows = in_a_process(target)
             # The engine is measured beside each target, and shown once.
-            results["networks"] += rows if target == TARGETS[0] else rows[1:] or rows
+            results["brian2"] += rows if target == TARGETS[0] else rows[1:] or rows
             saved()
     if small is not None and "growth" in parts:
         told.print("growth")
         results["growing"] = small.name
         results["growth"] = networks.growth(small, peers)
-    saved()
+        saved()
+    if "crossbars" in parts:
+        told.print("one crossbar")
+        results["arrays"] = crossbar.arrays(peak["L2"])
+        saved()
+        told.print("one crossbar in other tools")
+        results["crossbars"] = crossbar.peers(peers)
+        saved()
+        results["crossbars"] += in_a_process("cython", "crossbar")
+        saved()
     if plot is not None:
         drawn(results, plot)
     shown(results, Console(width=200))

@@ -8,6 +8,7 @@ process of its own, which prints its rows.
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -148,6 +149,9 @@ def _standalone(
     """Return what a compiled program takes for the steps, as it says itself, and besides."""
     import brian2 as b2
 
+    missing = [name for name in ("make", os.environ.get("CXX", "g++")) if not shutil.which(name)]
+    if os.name == "posix" and missing:
+        raise FileNotFoundError(f"no {' and no '.join(missing)} on the PATH")
     with tempfile.TemporaryDirectory() as folder:
         b2.set_device("cpp_standalone", build_on_run=False, directory=folder)
         network, monitor = _built("Synapses", layers, trains)

@@ -104,8 +104,9 @@ def _networks(results: dict[str, Any]) -> Table:
         ("network", "tool", "T", "seconds", "times the engine", "same", "same counts", "besides"),
         left=2,
     )
-    alone = {row["network"]: row["seconds"] for row in results["networks"] if row["tool"] == ALONE}
-    for row in results["networks"]:
+    rows = results["networks"] + results["brian2"]
+    alone = {row["network"]: row["seconds"] for row in rows if row["tool"] == ALONE}
+    for row in rows:
         if "seconds" not in row:
             reason = f"not measured: {row['reason']}"
             table.add_row(row["network"], row["tool"], "", "", "", "", "", reason)
@@ -159,7 +160,8 @@ def drawn(results: dict[str, Any], path: Path) -> None:
     left.axhline(results["floor"]["L2"] / 1e9, color="0.3", ls="--", label="rows in L2, peak")
     left.set(xscale="log", yscale="log", xlabel="active inputs [%]", ylabel="int16 additions [G/s]")
     left.legend(fontsize="x-small")
-    _bars(right, [row for row in results["networks"] if "seconds" in row])
+    measured = results["networks"] + results["brian2"]
+    _bars(right, [row for row in measured if "seconds" in row])
     by_activity, by_size, by_steps = bottom.subplots(1, 3)
     rows = of_crossbars(results)
     time = "us_per_sample_and_step"
