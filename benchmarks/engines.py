@@ -79,11 +79,6 @@ def main(peers: str | None, only: tuple[str, ...], output: Path | None, plot: Pa
             # The engine is measured beside each target, and shown once.
             results["brian2"] += rows if target == TARGETS[0] else rows[1:] or rows
             saved()
-    if small is not None and "growth" in parts:
-        told.print("growth")
-        results["growing"] = small.name
-        results["growth"] = networks.growth(small, peers)
-        saved()
     if "crossbars" in parts:
         told.print("one crossbar")
         results["arrays"] = crossbar.arrays(peak["L2"])
@@ -91,6 +86,13 @@ def main(peers: str | None, only: tuple[str, ...], output: Path | None, plot: Pa
         told.print("one crossbar in other tools")
         results["crossbars"] = crossbar.peers(peers)
         saved()
+    if small is not None and "growth" in parts:
+        told.print("growth")
+        results["growing"] = small.name
+        results["growth"] = networks.growth(small, peers)
+        saved()
+    if "crossbars" in parts:
+        told.print("one crossbar in Brian2")
         results["crossbars"] += in_a_process("cython", "crossbar")
         saved()
     if plot is not None:

@@ -15,7 +15,7 @@ from spikeram.charge import ChargeLayer
 from spikeram.simulation import clocked
 
 ACTIVITIES = (0.01, 0.05, 0.1, 0.3)
-SIZES = (256, 1024, 4096)
+SIZES = (256, 1024, 2048)
 BATCHES = (1, 64, 1024)
 INPUTS = 2**19
 """Inputs in all steps of all samples: as many for each size and batch."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 REPEATS = 7
-ENOUGH = 4.0
+ENOUGH = 3.0
 """Seconds after which a measurement that takes long is repeated no more."""
 
 
