@@ -163,6 +163,7 @@ def drawn(results: dict[str, Any], path: Path) -> None:
     measured = results["networks"] + results["brian2"]
     _bars(right, [row for row in measured if "seconds" in row])
     by_activity, by_size, by_steps = bottom.subplots(1, 3)
+    by_steps.set_visible(bool(results["growth"]))
     rows = of_crossbars(results)
     time = "us_per_sample_and_step"
     _lines(
@@ -184,7 +185,8 @@ def drawn(results: dict[str, Any], path: Path) -> None:
     by_steps.set(title=f"{results['growing']}, {FEW} samples", xlabel="steps T", ylabel="time [s]")
     for axes in (by_activity, by_size, by_steps):
         axes.set(xscale="log", yscale="log")
-        axes.legend(fontsize="x-small")
+        if axes.lines:
+            axes.legend(fontsize="x-small")
     figure.savefig(path, dpi=130)
 
 
