@@ -178,6 +178,7 @@ def drawn(results: dict[str, Any], path: Path) -> None:
         lambda row: float(row["size"]), time,
     )  # fmt: skip
     by_size.set(title="10 % active, batch 1", xlabel="inputs = outputs")
+    by_size.margins(x=0.1)
     _lines(
         by_steps, results["growth"], lambda row: "simulate" not in row["tool"],
         lambda row: float(row["steps"]), "seconds",
@@ -185,6 +186,9 @@ def drawn(results: dict[str, Any], path: Path) -> None:
     by_steps.set(title=f"{results['growing']}, {FEW} samples", xlabel="steps T", ylabel="time [s]")
     for axes in (by_activity, by_size, by_steps):
         axes.set(xscale="log", yscale="log")
+        if axes is by_size:
+            axes.set_xticks(SIZES, [f"{size}" for size in SIZES])
+            axes.minorticks_off()
         if axes.lines:
             axes.legend(fontsize="x-small")
     figure.savefig(path, dpi=130)
