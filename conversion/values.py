@@ -145,11 +145,12 @@ def folded(view: View, elements: Index, weight: Floats) -> tuple[Floats, Floats]
     known = np.where(np.isfinite(known), known, 1.0)
     if not np.array_equal(factor[inside], np.broadcast_to(known, factor.shape)[inside]):
         return None
-    extra = np.append(view.shift.ravel(), 0.0)[elements] @ weight
-    if not np.all(extra == extra[:1]):
-        # A shift that padding cuts off differs from position to position.
+    shift = np.append(view.shift.ravel(), 0.0)[elements]
+    # A shift that padding cuts off differs from position to position. Shifts are compared, and not
+    # their products: a matrix product may round equal rows differently.
+    if np.any(weight[np.any(shift != shift[:1], axis=0)]):
         return None
-    return weight * known[:, np.newaxis], extra[0]
+    return weight * known[:, np.newaxis], shift[0] @ weight
 
 
 def common(factor: Floats, index: Index) -> Floats | None:

@@ -314,6 +314,12 @@ CASES = {
     "resize_old": (one("Resize", IMAGE, {"s": HALF["scales"]}, opset=10, mode="nearest"), IMAGE),
     "resize_to_computed_sizes": (doubled_size(), (2, 3, 4)),
     "upsample": (one("Upsample", IMAGE, {"s": HALF["scales"]}, opset=9, mode="nearest"), IMAGE),
+    "depth_to_space": (one("DepthToSpace", (12, 2, 3), blocksize=2), (12, 2, 3)),
+    "depth_to_space_columns_first": (
+        one("DepthToSpace", (18, 2, 3), blocksize=3, mode="CRD"),
+        (18, 2, 3),
+    ),
+    "space_to_depth": (one("SpaceToDepth", (2, 4, 6), blocksize=2), (2, 4, 6)),
     "add_itself": (one("Add", IMAGE, first=("x", "x")), IMAGE),
     "add_constant": (one("Add", IMAGE, {"b": normal(2, 1, 1)}), IMAGE),
     "add_row": (one("Add", IMAGE, {"b": normal(6)}), IMAGE),

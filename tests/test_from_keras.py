@@ -797,7 +797,7 @@ def test_a_file_over_the_size_limit_is_refused(saved, monkeypatch):
 
 
 def test_a_description_over_the_size_limit_is_refused(saved, monkeypatch):
-    monkeypatch.setattr(keras_files, "_MAX_CONFIG_BYTES", 100)
+    monkeypatch.setattr(keras_files, "MAX_CONFIG_BYTES", 100)
 
     with pytest.raises(FileFormatError, match="at most 100 bytes"):
         from_keras(saved)

@@ -206,6 +206,20 @@ def test_a_residual_addition_is_rows_of_one_crossbar():
     assert layers[1].weight.shape == (3 * 9 + 3, 3)
 
 
+@pytest.mark.parametrize("size", [(9, 9, 128), (4, 7, 64)])
+def test_a_shift_before_an_unpadded_convolution_is_folded_whatever_its_size(size):
+    # A product of so many rows may round equal rows differently.
+    height, width, channels = size
+    rng = np.random.default_rng(0)
+    kernel = (min(height, 3), min(width, 3))
+    shift = ops.Scale(factor=rng.uniform(0.5, 2, channels), shift=rng.normal(size=channels))
+    conv = ops.Conv(weight=rng.normal(size=(128, channels, *kernel)), bias=np.zeros(128))
+    mixed = ops.Conv(weight=rng.normal(size=(channels, 1, 1, 1)))
+    steps = [mixed, RELU, shift, conv]
+    network = lower(chain(steps, (1, height, width)))
+    assert len(network.layers) == 2
+
+
 def test_channels_that_are_always_zero_take_no_rows():
     layers = lower(CASES["shortcut that is cut and padded"]).layers
     assert layers[1].weight.shape == (3 * 9 + 3, 5)

@@ -22,8 +22,8 @@ def read_file(
     Parameters
     ----------
     path : Path
-        ``.npz`` as `TrainedNetwork.save` writes it, ``.onnx``, ``.keras``, or a PyTorch state
-        dictionary of Linear layers alone, ``.pt`` or ``.pth``.
+        ``.npz`` as `TrainedNetwork.save` writes it, ``.onnx``, ``.keras``, ``.h5`` of Keras,
+        or a PyTorch state dictionary of Linear layers alone, ``.pt`` or ``.pth``.
     input_shape : tuple of int, optional
         Shape of one sample, where the file leaves it open.
     regression : bool
@@ -51,7 +51,9 @@ def read_file(
             f"{path} is a pickle, which can run code when it is opened. Save the model from Python "
             "with spikeram.conversion.read(model).save('model.npz') and convert that."
         )
-    raise FileFormatError(f"{path} expects a name that ends in .npz, .onnx, .keras, .pt or .pth.")
+    raise FileFormatError(
+        f"{path} expects a name that ends in .npz, .onnx, .keras, .h5, .pt or .pth."
+    )
 
 
 def _from_state_dict(path: Path) -> TrainedNetwork:

@@ -37,7 +37,7 @@ def from_keras(
     ----------
     model : keras.Model, str or Path
         A ``Sequential`` or functional model of any backend with one input and one output, or the
-        name of a ``.keras`` file. Nothing in a file is run.
+        name of a ``.keras`` file, or of an ``.h5`` file of Keras 2 or 3. Nothing in a file is run.
     classes : ndarray, optional
         Labels of the outputs; by default 0, 1, 2 ...
     regression : bool
@@ -80,8 +80,8 @@ def _check_model(keras: Any, model: Any) -> tuple[Any, Any]:
     kind = type(model).__name__
     if not isinstance(model, keras.Model):
         raise ConversionError(
-            f"from_keras expects a model of Keras 3 or a .keras file, got {kind}. A model of "
-            "tf.keras before version 3 can be exported to ONNX."
+            f"from_keras expects a model of Keras 3, a .keras file or an .h5 file, got {kind}. A "
+            "model of tf.keras before version 3 can be saved with model.save('model.h5')."
         )
     if not _is_graph(keras, model):
         raise ConversionError(

@@ -12,7 +12,9 @@ from spikeram.errors import ConversionError, FileFormatError, MissingExtraError
 MAX_BYTES = 2 * 1024**3
 """Largest size of a file's contents, unpacked."""
 
-_MAX_CONFIG_BYTES = 64 * 1024**2
+MAX_CONFIG_BYTES = 64 * 1024**2
+"""Largest description of a model [byte]."""
+
 _MEMBERS = ("metadata.json", "config.json", "model.weights.h5", "model.weights.npz")
 _RESAVE = (
     "Load it with the version of Keras that wrote it, and save it with model.save('model.keras'), "
@@ -23,6 +25,8 @@ _REFUSED = (
     "Lambda __lambda__ TFSMLayer TorchModuleWrapper JaxLayer FlaxLayer StringLookup IntegerLookup "
     "TextVectorization __typespec__"
 ).split()
+_OF_TENSORFLOW = ("TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer")
+_WITHOUT_MODULE = ("Functional", "Model", "Policy", "Sequential")
 
 
 def import_keras(purpose: str) -> Any:
@@ -42,7 +46,7 @@ def import_keras(purpose: str) -> Any:
 
 
 def load_keras(path: Path) -> Any:
-    """Return the model in a ``.keras`` file.
+    """Return the model in a ``.keras`` file, or in an ``.h5`` file of Keras 2 or 3.
 
     Raises
     ------
@@ -56,16 +60,18 @@ def load_keras(path: Path) -> Any:
     if not path.exists():
         raise FileFormatError(f"There is no file {path}.")
     if path.suffix in (".h5", ".hdf5"):
-        raise FileFormatError(f"{path} is of the older HDF5 format of Keras. {_RESAVE}.")
+        from spikeram.conversion.importers.keras_hdf5 import load_hdf5
+
+        return load_hdf5(path)
     if path.suffix != ".keras":
-        raise FileFormatError(f"{path} expects a name that ends in .keras.")
+        raise FileFormatError(f"{path} expects a name that ends in .keras or .h5.")
     config = _config(path)
     keras = import_keras(f"Reading {path}")
-    _check_config(keras, path, config)
+    check_config(keras, path, config)
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises many kinds for a damaged file
-        raise FileFormatError(f"{path} is damaged: Keras says {_line(error)}") from None
+        raise FileFormatError(f"{path} is damaged: Keras says {one_line(error)}") from None
 
 
 def _config(path: Path) -> Any:
@@ -79,9 +85,9 @@ def _config(path: Path) -> Any:
                     f"{path} unpacks to {size} bytes, more than the {MAX_BYTES} that are read. "
                     "Load it with Keras and convert the model."
                 )
-            if archive.getinfo("config.json").file_size > _MAX_CONFIG_BYTES:
+            if archive.getinfo("config.json").file_size > MAX_CONFIG_BYTES:
                 raise FileFormatError(
-                    f"{path} expects a description of the model of at most {_MAX_CONFIG_BYTES} "
+                    f"{path} expects a description of the model of at most {MAX_CONFIG_BYTES} "
                     "bytes. Keep constants in weights."
                 )
             strange = [name for name in names if name not in _MEMBERS]
@@ -93,13 +99,14 @@ def _config(path: Path) -> Any:
     except FileFormatError:
         raise
     except Exception as error:  # zipfile, zlib and json raise many kinds for damaged bytes
-        raise FileFormatError(f"{path} is damaged, or no .keras file: {_line(error)}") from None
+        raise FileFormatError(f"{path} is damaged, or no .keras file: {one_line(error)}") from None
 
 
-def _check_config(keras: Any, path: Path, config: Any) -> None:
+def check_config(keras: Any, path: Path, config: Any) -> None:
     """Refuse a description that names what does not come with Keras."""
     code: dict[str, None] = {}
     custom: dict[str, None] = {}
+    of_tensorflow = False
     # The losses and metrics of a compiled model are not read.
     waiting = [config]
     while waiting:
@@ -112,6 +119,10 @@ def _check_config(keras: Any, path: Path, config: Any) -> None:
                     code[name] = None
                 elif not _comes_with_keras(keras, name, found):
                     custom[str(found.get("config") if name == "function" else name)] = None
+                    of_tensorflow |= name in _OF_TENSORFLOW
+            named = found.get("activation")
+            if isinstance(named, str) and not hasattr(keras.activations, named):
+                custom[named] = None
         elif isinstance(found, list):
             waiting += found
     if code or custom:
@@ -119,8 +130,14 @@ def _check_config(keras: Any, path: Path, config: Any) -> None:
         kinds += ["custom objects"] * bool(custom)
         raise ConversionError(
             f"{path} holds {' and '.join(kinds)}: {', '.join([*code, *custom])}. None of it is "
-            "loaded. Use layers of Keras instead, or load the file yourself with "
-            "keras.saving.load_model and convert the model."
+            "loaded. "
+            + (
+                "Operations on tensors are TensorFlow's own in a file of Keras 2: export the model "
+                "to ONNX and convert that."
+                if of_tensorflow
+                else "Use layers of Keras instead, or load the file yourself with "
+                "keras.saving.load_model and convert the model."
+            )
         )
 
 
@@ -128,6 +145,9 @@ def _comes_with_keras(keras: Any, name: str, found: dict[str, Any]) -> bool:
     if name.startswith("__") and name.endswith("__"):
         return True
     module = found.get("module")
+    if "module" not in found and name != "function":
+        # As HDF5 files have it. Layers are looked up by this name, and nothing is imported.
+        return name in _WITHOUT_MODULE or isinstance(getattr(keras.layers, name, None), type)
     if name == "function" and module == "builtins":
         module = "keras"
     if not isinstance(module, str) or module.partition(".")[0] != "keras":
@@ -139,7 +159,7 @@ def _comes_with_keras(keras: Any, name: str, found: dict[str, Any]) -> bool:
     return True
 
 
-def _line(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
     """Return an error in one line that ends in a full stop."""
     text = " ".join(str(error).split()) or type(error).__name__
     return (text if len(text) <= 200 else f"{text[:200]}...").rstrip(".") + "."

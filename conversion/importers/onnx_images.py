@@ -318,15 +318,56 @@ def _nearest(node: OnnxNode, length: int, wanted: int, scale: float) -> NDArray[
     return np.asarray(np.clip(rounding[nearest](at), 0, length - 1), np.int64)
 
 
+def _depth_to_space(node: OnnxNode) -> Activation:
+    """Read a subpixel layer: channels become the pixels of a block."""
+    x, block, (channels, height, width) = _block(node)
+    if channels % block**2:
+        raise FileFormatError(f"it has {channels} channels, not a multiple of {block}**2.")
+    rest = channels // block**2
+    mode = node.attribute("mode", "DCR")
+    if mode == "DCR":
+        parts, axes = (block, block, rest), (2, 3, 0, 4, 1)
+    elif mode == "CRD":
+        parts, axes = (rest, block, block), (0, 3, 1, 4, 2)
+    else:
+        raise FileFormatError(f"it has the unknown mode {mode!r}.")
+    x = node.emit(ops.Reshape((*parts, height, width)), x, part="blocks")
+    x = node.emit(ops.Permute(axes), x, part="permute")
+    return node.emit(ops.Reshape((rest, height * block, width * block)), x)
+
+
+def _space_to_depth(node: OnnxNode) -> Activation:
+    """Read the reverse: the pixels of a block become channels."""
+    x, block, (channels, height, width) = _block(node)
+    if height % block or width % block:
+        raise FileFormatError(f"its {height} x {width} pixels are no whole blocks of {block}.")
+    rows, columns = height // block, width // block
+    x = node.emit(ops.Reshape((channels, rows, block, columns, block)), x, part="blocks")
+    x = node.emit(ops.Permute((2, 4, 0, 1, 3)), x, part="permute")
+    return node.emit(ops.Reshape((channels * block**2, rows, columns)), x)
+
+
+def _block(node: OnnxNode) -> tuple[Activation, int, tuple[int, int, int]]:
+    x, shape = node.sample()
+    block = node.attribute("blocksize", 0)
+    _check_lengths("blocksize", (block,), 1, 1)
+    if len(shape) != 3:
+        raise ConversionError(f"expects samples of shape (channel, y, x), got {shape}.")
+    channels, height, width = shape
+    return x, block, (channels, height, width)
+
+
 READERS: dict[str, Callable[[OnnxNode], Activation]] = {
     "AveragePool": _pool,
     "BatchNormalization": _batch_norm,
     "Conv": _conv,
     "ConvTranspose": _conv_transpose,
+    "DepthToSpace": _depth_to_space,
     "GlobalAveragePool": _global_pool,
     "GlobalMaxPool": _global_pool,
     "MaxPool": _pool,
     "Pad": _pad,
     "Resize": _resize,
+    "SpaceToDepth": _space_to_depth,
     "Upsample": _resize,
 }
