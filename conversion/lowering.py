@@ -378,11 +378,12 @@ class _Lowering:
 
     def counted(self, view: View, index: Index, name: str) -> View:
         """Return the maxima over windows of a view, by counters of its spikes."""
-        factor = common(view.factor, index)
-        fits = view.plain and factor is not None and np.all(factor > 0)
+        factor, shift = common(view.factor, index), common(view.shift, index)
+        single = view.index.shape[-1] == 1
+        fits = single and factor is not None and shift is not None and np.all(factor > 0)
         if not fits or np.any(view.index[view.index >= 0] < self.starts[1]):
             view = self.relayed(view)
-            factor = np.ones(index.shape[:-1])
+            factor, shift = np.ones(index.shape[:-1]), np.zeros(index.shape[:-1])
         senders = np.append(view.index.ravel(), -1)[index]
         result = np.full(index.shape[:-1], -1)
         for n in range(1, len(self.senders)):
@@ -402,8 +403,9 @@ class _Lowering:
             )
             result[own] = self.start(pool, self.rectified[n]) + np.arange(own.sum())
         self.fates[name] = f"counting max pool of {result.size} counters"
-        assert factor is not None
-        return View(index=result[..., np.newaxis], factor=factor, shift=np.zeros(index.shape[:-1]))
+        assert factor is not None and shift is not None
+        shift = np.where(np.any(index >= 0, axis=-1), shift, 0.0)
+        return View(index=result[..., np.newaxis], factor=factor, shift=shift)
 
     def signal(self, value: Value) -> View:
         """Return what neurons send for a value; charge gets a relay."""

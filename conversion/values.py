@@ -43,11 +43,6 @@ class View:
         """Shape of one sample."""
         return self.index.shape[:-1]
 
-    @property
-    def plain(self) -> bool:
-        """Whether each element is one neuron's signal, or silence."""
-        return self.index.shape[-1] == 1 and not np.any(self.shift)
-
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Affine:

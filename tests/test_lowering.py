@@ -27,6 +27,7 @@ CONV = ops.Conv(weight=w(3, 2, 3, 3), bias=w(3), padding=1)
 LAST = ops.Conv(weight=w(2, 3, 2, 2), bias=w(2))
 FIRST = ops.Conv(weight=w(3, 2, 2, 2))
 RELU = ops.Rectifier()
+RISING = ops.Scale(factor=np.array([0.5, 2.0, 1.0]), shift=np.array([-3.0, 1.0, 0.5]))
 
 CASES = {
     "linear": chain([ops.Linear(weight=w(3, 5), bias=w(3))], (5,)),
@@ -69,6 +70,13 @@ CASES = {
     ),
     "maximum before a rectifier": chain(
         [CONV, ops.Pool(kind="max", kernel=2), RELU, LAST], (2, 6, 6)
+    ),
+    "maximum after a rectifier and a shift": chain(
+        [CONV, RELU, RISING, ops.Pool(kind="max", kernel=3, stride=2, padding=1), LAST], (2, 6, 6)
+    ),
+    "maximum after a rectifier and a falling scale": chain(
+        [CONV, RELU, ops.Scale(factor=-w(3) ** 2, shift=w(3)), ops.Pool(kind="max", kernel=2), LAST],
+        (2, 6, 6),
     ),
     "maximum without a rectifier": chain([CONV, ops.Pool(kind="max", kernel=2), LAST], (2, 6, 6)),
     "maximum of the input": chain([ops.Pool(kind="max", kernel=2), FIRST], (2, 6, 6)),
@@ -218,6 +226,11 @@ def test_a_shift_before_an_unpadded_convolution_is_folded_whatever_its_size(size
     steps = [mixed, RELU, shift, conv]
     network = lower(chain(steps, (1, height, width)))
     assert len(network.layers) == 2
+
+
+def test_a_maximum_after_normalised_signals_needs_no_neurons_more():
+    steps = [CONV, RELU, RISING, ops.Pool(kind="max", kernel=2), LAST]
+    assert len(lower(chain(steps, (2, 6, 6))).layers) == 2
 
 
 def test_channels_that_are_always_zero_take_no_rows():

@@ -10,9 +10,9 @@ import json
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
-import h5py
+import h5py  # type: ignore[import-untyped]
 import numpy as np
 
 from spikeram.conversion.importers.keras_files import (
@@ -162,7 +162,7 @@ def _references(layer: dict[str, Any]) -> Iterator[list[Any]]:
             waiting += found.values()
 
 
-def _is_reference(found: Any) -> bool:
+def _is_reference(found: Any) -> TypeGuard[list[Any]]:
     return (
         isinstance(found, list)
         and len(found) > 2
