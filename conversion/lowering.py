@@ -403,7 +403,8 @@ class _Lowering:
             )
             result[own] = self.start(pool, self.rectified[n]) + np.arange(own.sum())
         self.fates[name] = f"counting max pool of {result.size} counters"
-        assert factor is not None and shift is not None
+        assert factor is not None
+        assert shift is not None
         shift = np.where(np.any(index >= 0, axis=-1), shift, 0.0)
         return View(index=result[..., np.newaxis], factor=factor, shift=shift)
 

@@ -75,7 +75,13 @@ CASES = {
         [CONV, RELU, RISING, ops.Pool(kind="max", kernel=3, stride=2, padding=1), LAST], (2, 6, 6)
     ),
     "maximum after a rectifier and a falling scale": chain(
-        [CONV, RELU, ops.Scale(factor=-w(3) ** 2, shift=w(3)), ops.Pool(kind="max", kernel=2), LAST],
+        [
+            CONV,
+            RELU,
+            ops.Scale(factor=-(w(3) ** 2), shift=w(3)),
+            ops.Pool(kind="max", kernel=2),
+            LAST,
+        ],
         (2, 6, 6),
     ),
     "maximum without a rectifier": chain([CONV, ops.Pool(kind="max", kernel=2), LAST], (2, 6, 6)),

