@@ -321,6 +321,14 @@ def test_weights_in_another_file_are_refused(put, message, tmp_path):
         from_keras(path)
 
 
+def test_a_group_that_holds_itself_is_refused(tmp_path):
+    path = small(tmp_path / "model.h5")
+    with h5py.File(path, "r+") as file:
+        file["model_weights/again"] = file["model_weights"]
+    with pytest.raises(FileFormatError, match="each group in one place, 'model_weights/again'"):
+        from_keras(path)
+
+
 def test_text_for_weights_is_refused(tmp_path):
     path = small(tmp_path / "model.h5")
     with h5py.File(path, "r+") as file:

@@ -174,6 +174,7 @@ def _is_reference(found: Any) -> TypeGuard[list[Any]]:
 def _copy(path: Path, file: h5py.File, new: h5py.File) -> None:
     """Copy the weights, and nothing that lies in another file or unpacks beyond measure."""
     left = MAX_BYTES
+    groups: set[int] = set()
     waiting = [_WEIGHTS]
     while waiting:
         place = waiting.pop()
@@ -182,6 +183,11 @@ def _copy(path: Path, file: h5py.File, new: h5py.File) -> None:
             raise FileFormatError(f"{path} expects {place!r} in the file itself, got {linked!r}.")
         found = file[place]
         if isinstance(found, h5py.Group):
+            # A group can hold itself, and then has no end.
+            address = h5py.h5o.get_info(found.id).addr
+            if address in groups:
+                raise FileFormatError(f"{path} expects each group in one place, {place!r} is not.")
+            groups.add(address)
             copy: Any = new.create_group(place)
             waiting += [f"{place}/{name}" for name in found]
         else:
