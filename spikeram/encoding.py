@@ -17,7 +17,7 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spikeram._kernels.encoding import fill_latency, fill_poisson, fill_rate, spike_counts
+from spikeram._kernels.encoding import fill_drive, fill_latency, fill_poisson, fill_rate
 from spikeram.charge import ChargeLayer
 from spikeram.network import checked_steps
 from spikeram.pool import MaxPool
@@ -285,11 +285,15 @@ def constant_drive(
     -------
     int32 ndarray of shape (sample, output) [quanta]
     """
-    values = np.zeros((levels.shape[0], layer.n_inputs))
+    values = np.zeros((levels.shape[0], layer.n_inputs + 1), np.int16)
     for source, part in parts:
         if source == INPUT:
             values[:, part] = levels
-    return np.rint(layer.sums(values) / LEVELS).astype(np.int32)
+    if layer.gather is None or layer.gather.n_taps > 1:
+        return np.rint(layer.sums(values[:, :-1].astype(np.float64)) / LEVELS).astype(np.int32)
+    drive = np.empty((levels.shape[0], layer.n_columns, layer.n_positions), np.int32)
+    fill_drive(values, layer.gather.inputs, layer.weight, LEVELS, drive)
+    return drive.reshape(levels.shape[0], -1)
 
 
 def _current(levels: NDArray[np.int16], wiring: Wiring[ChargeLayer], steps: int) -> Stimulus:
@@ -307,7 +311,7 @@ def _current(levels: NDArray[np.int16], wiring: Wiring[ChargeLayer], steps: int)
 
 
 def _spiking(spikes: NDArray[np.int8], wiring: Wiring[ChargeLayer]) -> Stimulus:
-    counts = spike_counts(spikes)
+    counts = (spikes != 0).sum(axis=1, dtype=np.int64)
     rows = {layer.name: counts @ reuse for layer, reuse in _readers(wiring)}
     return Stimulus(drive=None, spikes=spikes, active_rows=rows)
 

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikeram.groups import InputGroups, groups_of, size_of
+from spikeram.input_classes import InputClasses, classes_of
 
 Pair: TypeAlias = tuple[int, int]
 
@@ -74,6 +75,11 @@ class Gather:
         # Kernels look unsigned places up twice as fast: they cannot count from the end.
         flat = self.index.reshape(self.n_positions, -1)
         return np.where(flat < 0, self.n_inputs, flat).astype(np.uint32)
+
+    @cached_property
+    def classes(self) -> InputClasses:
+        """Inputs that stand at the same positions, as one: a pixel of all channels."""
+        return classes_of(self.places, self.n_inputs, self.n_positions)
 
     @cached_property
     def reuse(self) -> NDArray[np.int64]:

@@ -190,7 +190,14 @@ class SpikingNetwork:
         )
 
     def charge_layers(self) -> tuple[ChargeLayer, ...]:
-        """Return the network on ideal hardware, in charge quanta; one unit is one volt."""
+        """Return the network on ideal hardware, in charge quanta; one unit is one volt.
+
+        They are made once, and with them the tables that engines take from them.
+        """
+        return self._charge_layers
+
+    @cached_property
+    def _charge_layers(self) -> tuple[ChargeLayer, ...]:
         return tuple(self.charge_layer(n) for n in range(len(self.layers)))
 
     def with_layers(self, layers: Sequence[Layer]) -> SpikingNetwork:

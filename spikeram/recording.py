@@ -59,6 +59,7 @@ import os
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -68,8 +69,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from spikeram._kernels.burst import burst_counts
-from spikeram._kernels.encoding import spike_counts
+from spikeram._kernels.burst import add_burst_counts
+from spikeram._kernels.encoding import add_counts
 from spikeram.burst import arriving
 from spikeram.charge import ChargeLayer
 from spikeram.errors import RecordingError
@@ -142,18 +143,18 @@ class Counts:
 
     Parameters
     ----------
-    spikes : tuple of int64 ndarray of shape (sample, neuron)
+    spikes : tuple of int32 ndarray of shape (sample, neuron)
         Number of spikes of each layer's neurons, of either sign.
     any_negative : tuple of bool
         Whether any spike of the layer was negative.
     """
 
-    spikes: tuple[NDArray[np.int64], ...]
+    spikes: tuple[NDArray[np.int32], ...]
     any_negative: tuple[bool, ...]
 
 
-def spikes_of(trains: NDArray[np.int8], most: int) -> NDArray[np.int64]:
-    """Return the number of spikes of each train, of either sign.
+def add_spikes(trains: NDArray[np.int8], most: int, counts: NDArray[np.int32]) -> bool:
+    """Add the spikes of trains, of either sign, to `counts`; return whether any is negative.
 
     Parameters
     ----------
@@ -161,13 +162,19 @@ def spikes_of(trains: NDArray[np.int8], most: int) -> NDArray[np.int64]:
         Spike trains.
     most : int
         Most spikes in a step.
+    counts : int32 ndarray of shape (sample, neuron)
+        Spikes so far, changed.
 
-    Returns
-    -------
-    int64 ndarray of shape (sample, neuron)
+    Raises
+    ------
+    ValueError
+        If there are more in a step, of either sign.
     """
-    found: NDArray[np.int64] = spike_counts(trains) if most == 1 else burst_counts(trains)
-    return found
+    least, largest = (add_counts if most == 1 else add_burst_counts)(trains, counts)
+    if least < -most or largest > most:
+        expected = "-1, 0 or 1" if most == 1 else f"-{most} to {most}"
+        raise ValueError(f"build expects spikes of {expected}, got others.")
+    return bool(least < 0)
 
 
 def counts_of(activity: Activity, most: Sequence[int]) -> Counts:
@@ -180,11 +187,10 @@ def counts_of(activity: Activity, most: Sequence[int]) -> Counts:
     most : sequence of int
         Most spikes of a neuron in a step, of each layer.
     """
-    least = _check_spikes(activity, most)
-    return Counts(
-        spikes=tuple(map(spikes_of, activity.spikes, most)),
-        any_negative=tuple(fewest < 0 for fewest in least),
+    counts = tuple(
+        np.zeros((trains.shape[0], trains.shape[2]), np.int32) for trains in activity.spikes
     )
+    return Counts(spikes=counts, any_negative=tuple(map(add_spikes, activity.spikes, most, counts)))
 
 
 def build(
@@ -200,6 +206,8 @@ def build(
     has_input: bool = False,
     record: Record = "spikes",
     kept: NDArray[np.int64] | None = None,
+    counts: Counts | None = None,
+    classes: NDArray[np.generic] | None = None,
     provenance: Mapping[str, object] | None = None,
 ) -> xr.Dataset:
     """Return the recording of a run.
@@ -230,6 +238,10 @@ def build(
         Whether to keep spike times, or only their number.
     kept : int64 ndarray of shape (step,), optional
         After which steps the output is there, ascending; by default after each.
+    counts : Counts, optional
+        Those of the activity, where they are known.
+    classes : ndarray of shape (category,), optional
+        Labels of a classifier's classes.
     provenance : mapping, optional
         What the run was made from, such as seeds; versions are added.
 
@@ -256,11 +268,11 @@ def build(
     start = np.array([starts[name] for name in names])
     window = np.repeat(start, widths)
     most = ([1] if has_input else []) + [layer.burst for layer in layers]
-    counted = activity if isinstance(activity, Counts) else counts_of(activity, most)
-    counts = np.concatenate(counted.spikes, axis=1)
+    counted = activity if isinstance(activity, Counts) else counts or counts_of(activity, most)
+    row_size = np.concatenate(counted.spikes, axis=1)
 
     variables = {
-        "row_size": (("trial", "neuron"), counts.astype(np.int32)),
+        "row_size": (("trial", "neuron"), row_size.astype(np.int32, copy=False)),
         "output": (("trial", "step", "class"), np.asarray(output, dtype=np.float32)),
         "active_rows": (("trial", "crossbar"), np.asarray(active_rows, dtype=np.int64)),
         "rows": (("crossbar",), np.array([layer.rows for layer in layers], dtype=np.int64)),
@@ -300,6 +312,8 @@ def build(
         "unit": ("neuron", np.concatenate([np.arange(n, dtype=np.int32) for n in widths])),
         "window_start": ("neuron", window * float(dt)),
     }
+    if classes is not None:
+        coordinates["category"] = ("category", classes)
     if any(layer.part for layer in layers):
         parts = ([0] if has_input else []) + [layer.part for layer in layers]
         owners = [layer.part_of or layer.name for layer in layers]
@@ -425,17 +439,6 @@ def drivers(ds: xr.Dataset) -> dict[str, list[str]]:
     return {name: known.get(name, [source]) for name, source in zip(crossbars, before)}
 
 
-def _check_spikes(activity: Activity, most: Sequence[int]) -> list[int]:
-    """Return the least number of spikes in a step, of each layer."""
-    found = []
-    for spikes, burst in zip(activity.spikes, most):
-        found.append(int(spikes.min(initial=0)))
-        if found[-1] < -burst or spikes.max(initial=0) > burst:
-            expected = "-1, 0 or 1" if burst == 1 else f"-{burst} to {burst}"
-            raise ValueError(f"build expects spikes of {expected}, got others.")
-    return found
-
-
 def signed_layers(ds: xr.Dataset) -> list[str]:
     """Return the layers whose spikes have signs; all of them where a recording does not say."""
     known = json.loads(ds.attrs["provenance"]).get("signed")
@@ -488,7 +491,9 @@ def provenance_text(details: Mapping[str, object]) -> str:
     return json.dumps({**versions(), **details}, sort_keys=True, default=_plain)
 
 
+@cache
 def _own_version() -> str:
+    # Looking the package up reads files.
     try:
         return version("spikeram")
     except PackageNotFoundError:

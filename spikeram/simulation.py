@@ -423,10 +423,11 @@ class _Run:
         spikes: NDArray[np.int8] | None,
         first: int,
     ) -> xr.Dataset:
-        kept: Activity | recording.Counts = tally.counts()
+        counts = tally.counts()
+        kept: Activity | recording.Counts = counts
         if whole is not None:
             kept = whole if spikes is None else with_input(whole, spikes)
-        part = recording.build(
+        return recording.build(
             kept,
             self._nodes[n],
             steps=self.steps,
@@ -438,10 +439,10 @@ class _Run:
             has_input=spikes is not None,
             record=self._record,
             kept=self._kept,
+            counts=counts,
+            classes=self._networks[n].classes,
             provenance=self.provenance[n],
         )
-        classes = self._networks[n].classes
-        return part if classes is None else part.assign_coords(category=("category", classes))
 
 
 def _kept(outputs_at: Sequence[int] | None, steps: int) -> NDArray[np.int64]:
@@ -494,6 +495,8 @@ class _InMemory:
 
     def result(self) -> xr.Dataset:
         """Return the recording so far."""
+        if self.done == self._n_samples and len(self._parts) == 1:
+            return self._parts[0]
         return recording.concatenate(self._parts, n_trials_requested=self._n_samples)
 
 

@@ -12,13 +12,13 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from spikeram._kernels.encoding import driven_positions, driven_steps
+from spikeram._kernels.encoding import driven_positions, driven_steps, weighted_counts
 from spikeram.burst import most_spikes
 from spikeram.charge import ChargeLayer
 from spikeram.clocked import incoming
 from spikeram.decoding import Decoder, Decoding
 from spikeram.pool import MaxPool
-from spikeram.recording import Activity, Counts, counts_of, spikes_of
+from spikeram.recording import Activity, Counts, add_spikes
 from spikeram.wiring import INPUT, Wiring
 
 
@@ -57,7 +57,11 @@ class Tally:
         self._names = [layer.name for layer in self._wiring.layers]
         self._counted = self._names if levels is not None else [INPUT, *self._names]
         self._outputs: list[NDArray[np.float32]] = []
-        self._spikes: dict[str, NDArray[np.int64]] = {}
+        self._spikes = {
+            name: np.zeros((n_samples, width), np.int32)
+            for name, width in self._wiring.widths.items()
+            if name != INPUT or levels is None
+        }
         self._negative = dict.fromkeys(self._counted, False)
         self._active = {name: np.zeros(n_samples, np.int64) for name in self._names}
         self._counters = {
@@ -81,7 +85,8 @@ class Tally:
         """
         steps = activity.membrane.shape[1]
         whole = activity if spikes is None else with_input(activity, spikes)
-        self._add(counts_of(whole, [self._most[name] for name in self._counted]))
+        for name, trains in zip(self._counted, whole.spikes):
+            self._negative[name] |= self._count(name, trains)
         output = self._decoder.take(activity.spikes[-1], activity.membrane)
         here = self._kept[(self._kept > self.steps) & (self._kept <= self.steps + steps)]
         # Copies of some: the others are let go.
@@ -112,7 +117,7 @@ class Tally:
                 if source == INPUT and self._driven_inputs is not None:
                     driven += self.steps * (self._driven_inputs @ reuse[part])
                 else:
-                    driven += self._spikes[source] @ reuse[part]
+                    weighted_counts(self._spikes[source], reuse[part], driven)
             found.append(driven)
         return np.stack(found, axis=1)
 
@@ -123,13 +128,9 @@ class Tally:
         """
         return np.stack([self._active[name] for name in self._names], axis=1)
 
-    def _add(self, counts: Counts) -> None:
-        for name, some, negative in zip(self._counted, counts.spikes, counts.any_negative):
-            self._count(name, some)
-            self._negative[name] |= negative
-
-    def _count(self, name: str, some: NDArray[np.int64]) -> None:
-        self._spikes[name] = self._spikes[name] + some if name in self._spikes else some
+    def _count(self, name: str, trains: NDArray[np.int8]) -> bool:
+        """Count spikes of a node, and return whether any is negative."""
+        return add_spikes(trains, self._most[name], self._spikes[name])
 
     def _pooled(
         self, pool: MaxPool, activity: Activity, trains: Mapping[str, NDArray[np.int8]]
@@ -152,7 +153,7 @@ class Tally:
             if isinstance(node, MaxPool):
                 trains[node.name] = self._pooled(node, activity, trains)
                 # Pools leave no trace in recordings, but drive rows.
-                self._count(node.name, spikes_of(trains[node.name], self._most[node.name]))
+                self._count(node.name, trains[node.name])
                 continue
             arriving = incoming(wiring, node.name, trains)
             if arriving is not None:
@@ -174,5 +175,6 @@ def _active_steps(layer: ChargeLayer, spikes: NDArray[np.int8]) -> NDArray[np.in
     if layer.gather is None:
         driven_steps(some, counts)
     else:
-        driven_positions(some, layer.gather.inputs, counts)
+        classes = layer.gather.classes
+        driven_positions(some, classes.runs, classes.at, classes.n_classes, counts)
     return times * counts

@@ -11,7 +11,7 @@ from spikeram.accessor import load
 from spikeram.conversion import convert
 from spikeram.conversion.trained import TrainedLayer, TrainedNetwork
 from spikeram.energy import latency
-from spikeram.gather import Gather
+from spikeram.gather import Gather, convolution
 from spikeram.pool import MaxPool
 from spikeram.simulation import simulate
 
@@ -103,10 +103,35 @@ def test_any_number_of_steps_is_counted(steps):
     index = rng.integers(-1, 9, (7, 3), dtype=np.int32)
     padded = np.concatenate([spikes, np.zeros_like(spikes[..., :1])], axis=2)
     counts = np.empty(3, np.int64)
-    driven_positions(spikes, np.where(index < 0, 9, index).astype(np.uint32), counts)
+    classes = Gather(index[..., np.newaxis], 9).classes
+    driven_positions(spikes, classes.runs, classes.at, classes.n_classes, counts)
     np.testing.assert_array_equal(counts, padded[..., index].any(axis=3).sum(axis=(1, 2)))
     driven_steps(spikes, counts)
     np.testing.assert_array_equal(counts, spikes.any(axis=2).sum(axis=1))
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_the_channels_of_a_pixel_are_one_class(stride):
+    gather, _ = convolution((3, 6, 5), (3, 3), padding=(1, 1), stride=(stride, stride))
+    classes = gather.classes
+    of_input = np.full(gather.n_inputs, classes.n_classes)
+    for first, length, number in classes.runs:
+        of_input[first : first + length] = np.arange(number, number + length)
+    assert (of_input.reshape(3, -1) == of_input[:30]).all()
+    for at, index in zip(classes.at, gather.index):
+        inside = index[index >= 0]
+        assert set(at[at < classes.n_classes]) == set(of_input[inside])
+    # A run of a whole channel, where each pixel is in a class of its own.
+    if stride == 1:
+        assert classes.runs.tolist() == [[30 * channel, 30, 0] for channel in range(3)]
+
+
+def test_inputs_that_stand_nowhere_are_in_no_class():
+    classes = Gather(np.array([[[1], [-1]], [[3], [1]]], np.int32), 5).classes
+    assert classes.runs.tolist() == [[1, 1, 0], [3, 1, 1]]
+    assert classes.at.tolist() == [[0, 2], [0, 1]]
+    nothing = Gather(np.full((2, 1, 1), -1, np.int32), 3).classes
+    assert (nothing.runs.shape, nothing.at.tolist(), nothing.n_classes) == ((0, 3), [[0], [0]], 0)
 
 
 def test_always_on_rows_are_those_of_the_crossbars():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from spikeram._kernels.burst import SIGNED, UNIPOLAR, burst_counts, integrate_bursts
+from spikeram._kernels.burst import SIGNED, UNIPOLAR, add_burst_counts, integrate_bursts
 from spikeram.burst import arriving, most_spikes
 from spikeram.energy import EnergyModel, energy, latency
 from spikeram.errors import CapacityError
@@ -250,7 +250,9 @@ def test_decoding_adds_up_the_charge_of_bursts():
 
 def test_burst_counts_add_up_sizes():
     spikes = np.random.default_rng(0).integers(-5, 6, (3, 200, 4)).astype(np.int8)
-    np.testing.assert_array_equal(burst_counts(spikes), np.abs(spikes.astype(int)).sum(axis=1))
+    counts = np.ones((3, 4), np.int32)
+    assert add_burst_counts(spikes, counts) == (-5, 5)
+    np.testing.assert_array_equal(counts, 1 + np.abs(spikes.astype(int)).sum(axis=1))
 
 
 @pytest.mark.parametrize("burst", [0, 128, 2.0, True])

@@ -156,11 +156,18 @@ def scatter_bursts(indices, numbers, n_inputs, tiles, quantum, out):
 
 
 @numba.njit(nogil=True, cache=True)
-def burst_counts(spikes):
-    """Return the number of spikes of either sign, all those of a burst: (sample, neuron) int64."""
-    counts = np.zeros((spikes.shape[0], spikes.shape[2]), np.int64)
+def add_burst_counts(spikes, counts):
+    """Add the spikes of bursts, of either sign, to counts; as `add_counts`."""
+    least = np.int8(0)
+    most = np.int8(0)
     for s in range(spikes.shape[0]):
+        own = counts[s]
         for k in range(spikes.shape[1]):
-            for i in range(spikes.shape[2]):
-                counts[s, i] += abs(np.int64(spikes[s, k, i]))
-    return counts
+            train = spikes[s, k]
+            for i in range(train.size):
+                own[i] += np.int32(abs(np.int32(train[i])))
+            for i in range(train.size):
+                least = min(least, train[i])
+            for i in range(train.size):
+                most = max(most, train[i])
+    return least, most

@@ -9,6 +9,32 @@ from spikeram._kernels.random import philox
 
 
 @numba.njit(nogil=True, cache=True)
+def fill_drive(levels, inputs, weight, full, drive):
+    """Write the charge of constant levels at every position of a convolution, rounded to even.
+
+    levels (sample, input + 1) int16, the last one 0; inputs (position, row) uint32, of which one
+    more than there are stands for none; weight (row, column) int16; a level of `full` brings the
+    weight itself; drive (sample, column, position) int32.
+    """
+    n_columns = weight.shape[1]
+    total = np.empty(n_columns, np.int64)
+    for s in range(levels.shape[0]):
+        for p in range(inputs.shape[0]):
+            total[:] = 0
+            for row in range(weight.shape[0]):
+                level = np.int64(levels[s, inputs[p, row]])
+                own = weight[row]
+                if level != 0:
+                    for j in range(n_columns):
+                        total[j] += level * own[j]
+            for j in range(n_columns):
+                below = total[j] // full
+                rest = 2 * (total[j] - below * full)
+                up = rest > full or (rest == full and below % 2 == 1)
+                drive[s, j, p] = np.int32(below + np.int64(up))
+
+
+@numba.njit(nogil=True, cache=True)
 def fill_rate(levels, full, first_step, spikes):
     """Write evenly spaced spikes: an integrate-and-fire neuron with half a threshold of charge.
 
@@ -58,10 +84,15 @@ def fill_poisson(key, first_step, first_sample, levels, full, spikes):
 
 
 @numba.njit(nogil=True, cache=True)
-def spike_counts(spikes):
-    """Return the number of spikes of either sign: (sample, step, neuron) to (sample, neuron)."""
-    counts = np.zeros((spikes.shape[0], spikes.shape[2]), np.int64)
+def add_counts(spikes, counts):
+    """Add the spikes of either sign to counts (sample, neuron) int32; return the extremes.
+
+    spikes (sample, step, neuron) int8, -1, 0 or 1. Returned are the least of all spikes and 0, and
+    the most of them and 0.
+    """
     few = np.empty(spikes.shape[2], np.uint8)
+    least = np.int8(0)
+    most = np.int8(0)
     for s in range(spikes.shape[0]):
         # Bytes hold the counts of 128 steps, thirty-two lanes to a register and more.
         for start in range(0, spikes.shape[1], 128):
@@ -70,9 +101,25 @@ def spike_counts(spikes):
                 train = spikes[s, k]
                 for i in range(few.size):
                     few[i] += np.uint8(train[i] != 0)
+                # Once more, in the first cache now: either loop alone stays in registers.
+                for i in range(few.size):
+                    least = min(least, train[i])
+                for i in range(few.size):
+                    most = max(most, train[i])
+            own = counts[s]
             for i in range(few.size):
-                counts[s, i] += few[i]
-    return counts
+                own[i] += np.int32(few[i])
+    return least, most
+
+
+@numba.njit(nogil=True, cache=True)
+def weighted_counts(counts, weight, out):
+    """Add sums of counts (sample, neuron) int32 times weight (neuron,) int64 to out (sample,)."""
+    for s in range(counts.shape[0]):
+        total = np.int64(0)
+        for i in range(weight.size):
+            total += np.int64(counts[s, i]) * weight[i]
+        out[s] += total
 
 
 @numba.njit(nogil=True, cache=True)
@@ -89,37 +136,45 @@ def driven_steps(spikes, counts):
 
 
 @numba.njit(nogil=True, cache=True)
-def driven_positions(spikes, index, counts):
+def _ones(word):
+    """Return the number of ones: of pairs, of fours and of bytes, which a product adds up."""
+    word -= (word >> np.uint64(1)) & np.uint64(0x5555555555555555)
+    fours = np.uint64(0x3333333333333333)
+    word = (word & fours) + ((word >> np.uint64(2)) & fours)
+    word = (word + (word >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
+    return np.int64((word * np.uint64(0x0101010101010101)) >> np.uint64(56))
+
+
+@numba.njit(nogil=True, cache=True)
+def driven_positions(spikes, runs, classes, n_classes, counts):
     """Count the steps at each position in which any of its inputs spikes.
 
-    spikes (sample, step, input) int8; index (position, tap) uint32, of which one more than there
-    are inputs stands for none; counts (sample,).
+    spikes (sample, step, input) int8; runs (run, 3) int32: the first input, how many follow each
+    other, and the class of the first, which grows with them; classes (position, tap) uint32, those
+    of the inputs at each position, `n_classes` for none; counts (sample,).
     """
-    n_steps, n_inputs = spikes.shape[1:]
-    steps_of = np.empty(n_inputs + 1, np.uint64)
+    n_steps = spikes.shape[1]
+    spiked = np.empty(n_classes, np.int8)
+    steps_of = np.zeros(n_classes + 1, np.uint64)
     for s in range(spikes.shape[0]):
         counts[s] = 0
         for start in range(0, n_steps, 64):
             # One bit for each of 64 steps: a position takes one word, not 64 scans.
             steps_of[:] = 0
             stop = min(start + 64, n_steps)
-            full = np.uint64(0)
             for k in range(start, stop):
                 bit = np.uint64(1) << np.uint64(k - start)
-                full |= bit
-                train = spikes[s, k]
-                for i in range(n_inputs):
-                    steps_of[i] |= bit if train[i] != 0 else np.uint64(0)
-            for p in range(index.shape[0]):
+                spiked[:] = 0
+                # Inputs of a class stand at the same positions: bytes first, thirty-two at once.
+                for r in range(runs.shape[0]):
+                    some = spikes[s, k, runs[r, 0] : runs[r, 0] + runs[r, 1]]
+                    own = spiked[runs[r, 2] : runs[r, 2] + runs[r, 1]]
+                    for i in range(own.size):
+                        own[i] |= some[i]
+                for i in range(n_classes):
+                    steps_of[i] |= bit if spiked[i] != 0 else np.uint64(0)
+            for p in range(classes.shape[0]):
                 word = np.uint64(0)
-                for tap in range(index.shape[1]):
-                    word |= steps_of[index[p, tap]]
-                    if word == full:
-                        break
-                # Each step takes away the lowest bit that is left.
-                if word == full:
-                    counts[s] += stop - start
-                else:
-                    while word != 0:
-                        word &= word - np.uint64(1)
-                        counts[s] += 1
+                for tap in range(classes.shape[1]):
+                    word |= steps_of[classes[p, tap]]
+                counts[s] += _ones(word)
