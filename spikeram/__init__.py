@@ -14,6 +14,7 @@ _HOME = {
     "convert": "spikeram.conversion",
     "Crossbar": "spikeram.crossbar",
     "diagnose": "spikeram.conversion.diagnostics",
+    "EarlyStop": "spikeram.stopping",
     "EnergyModel": "spikeram.energy",
     "EventStream": "spikeram.event_stream",
     "Faults": "spikeram.faults",

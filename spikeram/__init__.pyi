@@ -31,6 +31,7 @@ from spikeram.simulation import (
     simulate as simulate,
     simulate_chips as simulate_chips,
 )
+from spikeram.stopping import EarlyStop as EarlyStop
 from spikeram.upkeep import age as age, reprogram as reprogram
 from spikeram.write_verify import WriteVerify as WriteVerify, write_verify as write_verify
 

@@ -6,9 +6,10 @@ and counters are kept between pieces.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from types import MappingProxyType
 
 import numpy as np
@@ -115,13 +116,31 @@ class Clocked:
         return most_by_bytes(chips, steps, SAMPLES_AT_A_TIME, BATCH_BYTES)
 
     def run(
-        self, chips: Sequence[ChipBatch], pieces: Pieces, *, first_sample: int = 0
+        self,
+        chips: Sequence[ChipBatch],
+        pieces: Pieces,
+        *,
+        first_sample: int = 0,
+        going_on: Callable[[], NDArray[np.bool_]] | None = None,
     ) -> Iterator[list[Activity]]:
-        """Yield the activity of each chip in each piece; see `ChipEngine`."""
+        """Yield the activity of each chip in each piece; see `ChipEngine`.
+
+        Parameters
+        ----------
+        chips, pieces, first_sample
+            As for `ChipEngine.run`.
+        going_on : callable, optional
+            Asked before each piece but the first, it returns a mask of shape (sample,) of those
+            samples of the piece before that are run in this one. By default all are.
+        """
         check_same_network([chip.nodes for chip in chips])
         running: list[_Running] = []
         with _threads(self._threads) as pool:
             for steps, spikes in pieces:
+                if running and going_on is not None:
+                    chosen = going_on()
+                    for one in running:
+                        one.keep(chosen)
                 running = running or [_Running(chip, spikes, first_sample) for chip in chips]
                 yield _piece(running, steps, spikes, pool)
                 # Nothing of a piece is held when the next is encoded.
@@ -143,6 +162,8 @@ def _piece(
         running[n].run(block, steps, spikes, out[n])
 
     blocks = _blocks(running[0].n_samples, steps * running[0].widest, pool)
+    if running[0].draws:
+        blocks = [part for block in blocks for part in _in_a_row(running[0].samples, block)]
     # list() waits, and raises what a thread raised.
     list(pool.map(run, [(block, n) for block in blocks for n in range(len(running))]))
     for one in running:
@@ -160,7 +181,9 @@ class _Running:
         check_draws(layers, chip.keys, chip.readings)
         self.widest = max(layer.n_outputs for layer in layers)
         self.first_step = 0
-        self._chip, self._wiring, self._first = chip, wiring, first
+        self.samples = np.arange(first, first + self.n_samples)
+        self.draws = any(layer.noisy or layer.read is not None for layer in layers)
+        self._chip, self._wiring = chip, wiring
         self._keys = dict(zip((layer.name for layer in layers), chip.keys))
         self._done = wiring.last_readers()
         self._most = most_arriving(wiring)
@@ -169,6 +192,20 @@ class _Running:
             node.name: node.counters(self.n_samples, wiring.widths[wiring.sources[node.name][0]])
             for node in chip.nodes
             if isinstance(node, MaxPool)
+        }
+
+    def keep(self, chosen: NDArray[np.bool_]) -> None:
+        """Go on with some of the samples, of which a mask tells."""
+        chip = self._chip
+        drive = chip.drive and {name: values[chosen] for name, values in chip.drive.items()}
+        readings = {name: one.some(chosen) for name, one in chip.readings.items()}
+        self._chip = replace(chip, drive=drive, readings=readings)
+        self.samples = self.samples[chosen]
+        self.n_samples = self.samples.size
+        self._neurons = {name: one.some(chosen) for name, one in self._neurons.items()}
+        self._counters = {
+            name: (counts[chosen], largest[chosen])
+            for name, (counts, largest) in self._counters.items()
         }
 
     def activity(self, steps: int) -> Activity:
@@ -191,7 +228,7 @@ class _Running:
         wiring, chip = self._wiring, self._chip
         layers = wiring.layers
         fired = dict(zip((layer.name for layer in layers), out.spikes))
-        first = self._first + block.start
+        first = int(self.samples[block.start])
         trains = {} if spikes is None else {INPUT: spikes[block]}
         for node in chip.nodes:
             if isinstance(node, MaxPool):
@@ -249,7 +286,7 @@ class _Neurons:
         u = np.tile(layer.initial, (n_samples, 1))
         return cls(u, np.zeros_like(u))
 
-    def some(self, block: slice) -> _Neurons:
+    def some(self, block: slice | NDArray[np.bool_]) -> _Neurons:
         """Return those of some samples."""
         return _Neurons(self.u[block], self.count[block])
 
@@ -422,6 +459,16 @@ def fire(
 def _no_charge(like: NDArray[np.generic]) -> NDArray[np.int32]:
     """Return the charge of no steps, for as many samples and neurons."""
     return np.empty((like.shape[0], 0, like.shape[-1]), np.int32)
+
+
+def _in_a_row(samples: NDArray[np.int64], block: slice) -> list[slice]:
+    """Return the parts of a block in which each sample's number is one more than the last's.
+
+    Draws are addressed by the number of a block's first sample.
+    """
+    jumps = np.flatnonzero(np.diff(samples[block]) != 1) + 1
+    ends = [block.start, *(block.start + jumps).tolist(), block.stop]
+    return [slice(start, stop) for start, stop in pairwise(ends)]
 
 
 def _blocks(n_samples: int, cells: int, pool: ThreadPoolExecutor) -> list[slice]:

@@ -81,6 +81,11 @@ class Decoder:
         self._count = count[:, -1:].copy()
         return found
 
+    def keep(self, chosen: NDArray[np.bool_]) -> None:
+        """Go on with some of the samples, of which a mask of shape (sample,) tells."""
+        self._count, self._fired = self._count[chosen], self._fired[chosen]
+        self._first, self._behind = self._first[chosen], self._behind[chosen]
+
     def _first_to_fire(
         self, positive: NDArray[np.bool_], charge: NDArray[np.int64], steps: NDArray[np.int64]
     ) -> NDArray[np.float32]:

@@ -57,7 +57,7 @@ from numpy.typing import NDArray
 
 from spikeram import registry, schedule
 from spikeram.precision import Precision
-from spikeram.recording import INPUT, drivers, layer_names, members, signed_layers
+from spikeram.recording import INPUT, drivers, layer_names, members, signed_layers, steps_run
 from spikeram.units import Joule, Second, as_si
 
 WordLines: TypeAlias = Literal["pulsed", "held"]
@@ -308,7 +308,7 @@ def spiking_events(
     rows: Any,
     columns: Any,
     positions: Any,
-    steps: int,
+    steps: Any,
     active_rows: Any,
     active_steps: Any,
     spikes: Any,
@@ -326,7 +326,7 @@ def spiking_events(
         The size of a core.
     rows, columns, positions : array_like
         Cells along one column, columns, and positions at which the crossbar is used.
-    steps : int
+    steps : array_like
         Steps at each position.
     active_rows : array_like
         Activations of pairs of rows.
@@ -490,7 +490,7 @@ def energy(
     _check_choice("idle", idle, Idle)
     _check_choice("word_lines", word_lines, WordLines)
     table = resolve(model, ds)
-    steps = int(ds.attrs["steps"])
+    steps = steps_run(ds) if "stopped" in ds.variables else int(ds.attrs["steps"])
     active_steps = _active_steps(ds, idle)
     inside, outside = _bits(ds)
     events = spiking_events(
@@ -569,23 +569,37 @@ def latency(
     xarray.DataArray of dims (trial,)
         T + L - 1 steps for a longest path of L fully connected crossbars. With convolutions or
         shared cores, the steps along the longest path, T for each position of each crossbar. One
-        more for encoded inputs, each with the cycles of its bursts; the same for all samples.
+        more for encoded inputs, each with the cycles of its bursts; the same for all samples, but
+        for those that stopped early, T being their own steps.
     """
     table = resolve(model, ds)
-    if ds["positions"].values.max() == 1 and not merged:
-        # The last window closes then; encoded inputs open the first one a step earlier.
-        total = round(ds.attrs["t_stop"] / ds.attrs["dt"]) * int(_step_cycles(ds).max())
-    else:
-        ends = schedule.finish_times(durations(ds, copies), drivers(ds), merged)
-        # Encoded input spikes take one step to reach the first crossbar.
-        total = max(ends.values()) + int(np.any(ds["layer"].values == INPUT))
+    every, place = np.unique(steps_run(ds).values, return_inverse=True)
+    found = [_latency(_of_steps(ds, int(steps)), copies, merged) for steps in every]
     return xr.DataArray(
-        np.full(ds.sizes["trial"], total * table.step_time),
+        np.array(found, dtype=np.float64)[place] * table.step_time,
         dims=("trial",),
         coords={"trial": ds["trial"]},
         name="latency",
         attrs={"units": "s", "long_name": "latency"},
     )
+
+
+def _of_steps(ds: xr.Dataset, steps: int) -> xr.Dataset:
+    """Return a recording as if its windows had fewer steps."""
+    less = int(ds.attrs["steps"]) - steps
+    return ds.assign_attrs(steps=steps, t_stop=ds.attrs["t_stop"] - less * ds.attrs["dt"])
+
+
+def _latency(
+    ds: xr.Dataset, copies: Mapping[str, int] | None, merged: Sequence[Sequence[str]]
+) -> int:
+    """Return the steps from the first to the decision after all."""
+    if ds["positions"].values.max() == 1 and not merged:
+        # The last window closes then; encoded inputs open the first one a step earlier.
+        return int(round(ds.attrs["t_stop"] / ds.attrs["dt"]) * _step_cycles(ds).max())
+    ends = schedule.finish_times(durations(ds, copies), drivers(ds), merged)
+    # Encoded input spikes take one step to reach the first crossbar.
+    return max(ends.values()) + int(np.any(ds["layer"].values == INPUT))
 
 
 def durations(ds: xr.Dataset, copies: Mapping[str, int] | None = None) -> dict[str, int]:
@@ -669,7 +683,7 @@ def _check_choice(name: str, value: object, choices: Any) -> None:
 
 def _active_steps(ds: xr.Dataset, idle: Idle) -> xr.DataArray:
     """Return the steps that are not skipped, of dims (trial, crossbar)."""
-    every = int(ds.attrs["steps"]) * ds["positions"] * xr.ones_like(ds["active_rows"])
+    every = steps_run(ds) * ds["positions"] * xr.ones_like(ds["active_rows"])
     if idle == "run" or "active_steps" not in ds:
         return every
     if idle == "skip":
@@ -681,7 +695,7 @@ def _active_rows(ds: xr.Dataset, active_steps: xr.DataArray) -> xr.DataArray:
     """Return the activations of pairs of rows in the steps that are not skipped."""
     if "always_on" not in ds:
         return ds["active_rows"]
-    skipped = int(ds.attrs["steps"]) * ds["positions"] - active_steps
+    skipped = steps_run(ds) * ds["positions"] - active_steps
     return ds["active_rows"] - skipped * ds["always_on"]
 
 

@@ -155,7 +155,7 @@ class Reading:
     key: np.uint64
     base: NDArray[np.float64]
 
-    def some(self, samples: slice) -> Reading:
+    def some(self, samples: slice | NDArray[np.bool_]) -> Reading:
         """Return the reading of some of the samples."""
         return self if self.base.shape[0] == 1 else replace(self, base=self.base[samples])
 

@@ -28,10 +28,14 @@ variable                  dims                   meaning
 ``sample_cycles``         crossbar               sampling cycles of each step; only with bursts
 ``compare_cycles``        crossbar               compare cycles of each step; only with bursts
 ``synaptic_events``       trial                  membrane changes by spikes; in continuous time only
+``stopped``               trial                  steps that were run; only with an early stop
 ``layer``, ``unit``       neuron                 layer name, index within the layer
 ``window_start``          neuron                 start of the layer's window [s]
 ``step``                  step                   steps integrated, 1 to T or some of them, and T
 ========================  =====================  ================================================
+
+Where samples stopped early, each has the spikes, rows and steps of a run of ``stopped`` steps, and
+its output stays what it was then. Where neurons were chosen, the recording is that of `select`.
 
 Recordings of version 0.1 lack ``active_steps`` and ``always_on``. The spikes of a burst are events
 of their own, all at the time of their step; with bursts there are ``sample_cycles(crossbar)`` and
@@ -99,14 +103,15 @@ _DIMS: dict[str, tuple[str, ...]] = {
     "positions": ("crossbar",),
     "cores": ("crossbar",),
 }
-# What only some recordings hold: files of version 0.1 nothing of it, cycles those with bursts, and
-# synaptic events those of continuous time.
+# What only some recordings hold: files of version 0.1 nothing of it, cycles those with bursts,
+# synaptic events those of continuous time, and steps that were run those with an early stop.
 _ADDED: dict[str, tuple[str, ...]] = {
     "active_steps": ("trial", "crossbar"),
     "always_on": ("crossbar",),
     "sample_cycles": ("crossbar",),
     "compare_cycles": ("crossbar",),
     "synaptic_events": ("trial",),
+    "stopped": ("trial",),
 }
 _NUMBERS = ("dt", "steps", "duration", "t_start", "t_stop", "complete", "n_trials_requested")
 _RUN = ("spikeram_schema", "dt", "steps", "record")
@@ -153,7 +158,9 @@ class Counts:
     any_negative: tuple[bool, ...]
 
 
-def add_spikes(trains: NDArray[np.int8], most: int, counts: NDArray[np.int32]) -> bool:
+def add_spikes(
+    trains: NDArray[np.int8], most: int, samples: NDArray[np.int64], counts: NDArray[np.int32]
+) -> bool:
     """Add the spikes of trains, of either sign, to `counts`; return whether any is negative.
 
     Parameters
@@ -162,7 +169,9 @@ def add_spikes(trains: NDArray[np.int8], most: int, counts: NDArray[np.int32]) -
         Spike trains.
     most : int
         Most spikes in a step.
-    counts : int32 ndarray of shape (sample, neuron)
+    samples : int64 ndarray of shape (sample,)
+        Where each of them is counted.
+    counts : int32 ndarray of shape (any sample, neuron)
         Spikes so far, changed.
 
     Raises
@@ -170,7 +179,7 @@ def add_spikes(trains: NDArray[np.int8], most: int, counts: NDArray[np.int32]) -
     ValueError
         If there are more in a step, of either sign.
     """
-    least, largest = (add_counts if most == 1 else add_burst_counts)(trains, counts)
+    least, largest = (add_counts if most == 1 else add_burst_counts)(trains, samples, counts)
     if least < -most or largest > most:
         expected = "-1, 0 or 1" if most == 1 else f"-{most} to {most}"
         raise ValueError(f"build expects spikes of {expected}, got others.")
@@ -190,7 +199,11 @@ def counts_of(activity: Activity, most: Sequence[int]) -> Counts:
     counts = tuple(
         np.zeros((trains.shape[0], trains.shape[2]), np.int32) for trains in activity.spikes
     )
-    return Counts(spikes=counts, any_negative=tuple(map(add_spikes, activity.spikes, most, counts)))
+    negative = tuple(
+        add_spikes(trains, burst, np.arange(len(own)), own)
+        for trains, burst, own in zip(activity.spikes, most, counts)
+    )
+    return Counts(spikes=counts, any_negative=negative)
 
 
 def build(
@@ -207,6 +220,8 @@ def build(
     record: Record = "spikes",
     kept: NDArray[np.int64] | None = None,
     counts: Counts | None = None,
+    units: Mapping[str, NDArray[np.int64]] | None = None,
+    stopped: NDArray[np.int64] | None = None,
     classes: NDArray[np.generic] | None = None,
     provenance: Mapping[str, object] | None = None,
 ) -> xr.Dataset:
@@ -240,6 +255,11 @@ def build(
         After which steps the output is there, ascending; by default after each.
     counts : Counts, optional
         Those of the activity, where they are known.
+    units : mapping of str to int64 ndarray of shape (neuron,), optional
+        Units of each layer that `activity` and `counts` hold, none of a layer that is not named; by
+        default all.
+    stopped : int64 ndarray of shape (sample,), optional
+        Steps after which each sample stopped, where it could stop early.
     classes : ndarray of shape (category,), optional
         Labels of a classifier's classes.
     provenance : mapping, optional
@@ -258,7 +278,7 @@ def build(
     names = ([INPUT] if has_input else []) + [layer.name for layer in layers]
     if record == "spikes" and isinstance(activity, Counts):
         raise ValueError("build expects spikes to record them, got counts. Use record='counts'.")
-    samples = _checked_samples(activity, layers, names, steps)
+    samples = _checked_samples(activity, layers, names, steps, units)
     kept = np.arange(1, steps + 1) if kept is None else kept
     _check_shape("output", output.shape[:-1], (samples, kept.size))
     _check_shape("active_rows", active_rows.shape, (samples, len(layers)))
@@ -267,6 +287,11 @@ def build(
     starts = Wiring(nodes).starts(constant_input=not has_input)
     start = np.array([starts[name] for name in names])
     window = np.repeat(start, widths)
+    nothing = np.zeros(0, np.int64)
+    numbers = [
+        np.arange(width) if units is None else units.get(name, nothing)
+        for name, width in zip(names, widths)
+    ]
     most = ([1] if has_input else []) + [layer.burst for layer in layers]
     counted = activity if isinstance(activity, Counts) else counts or counts_of(activity, most)
     row_size = np.concatenate(counted.spikes, axis=1)
@@ -287,6 +312,8 @@ def build(
     if active_steps is not None:
         _check_shape("active_steps", active_steps.shape, (samples, len(layers)))
         variables["active_steps"] = (("trial", "crossbar"), np.asarray(active_steps, np.int64))
+    if stopped is not None:
+        variables["stopped"] = (("trial",), np.asarray(stopped, np.int64))
     if max(most) > 1:
         sampled = list(arriving(Wiring(nodes)).values())
         compared = [layer.burst for layer in layers]
@@ -309,7 +336,7 @@ def build(
         "step": ("step", kept),
         "crossbar": ("crossbar", np.array([layer.name for layer in layers], dtype=np.str_)),
         "layer": ("neuron", np.repeat(np.array(names, dtype=np.str_), widths)),
-        "unit": ("neuron", np.concatenate([np.arange(n, dtype=np.int32) for n in widths])),
+        "unit": ("neuron", np.concatenate(numbers).astype(np.int32)),
         "window_start": ("neuron", window * float(dt)),
     }
     if classes is not None:
@@ -412,6 +439,14 @@ def of_trains(
     return described(xr.Dataset(variables, coordinates, attributes))
 
 
+def steps_run(ds: xr.Dataset) -> xr.DataArray:
+    """Return how many steps of each window were run, of dims (trial,): T without an early stop."""
+    if "stopped" in ds.variables:
+        return ds["stopped"]
+    every = np.full(ds.sizes["trial"], int(ds.attrs["steps"]))
+    return xr.DataArray(every, {"trial": ds["trial"]}, ("trial",))
+
+
 def _drivers(nodes: Sequence[ChargeLayer | MaxPool]) -> dict[str, list[str]]:
     """Return the layers that drive each crossbar, through pools too."""
     sources = Wiring(nodes).sources
@@ -448,7 +483,11 @@ def signed_layers(ds: xr.Dataset) -> list[str]:
 
 
 def _checked_samples(
-    activity: Activity | Counts, layers: Sequence[ChargeLayer], names: list[str], steps: int
+    activity: Activity | Counts,
+    layers: Sequence[ChargeLayer],
+    names: list[str],
+    steps: int,
+    units: Mapping[str, NDArray[np.int64]] | None,
 ) -> int:
     if not layers or len(activity.spikes) != len(names):
         raise ValueError(
@@ -464,6 +503,8 @@ def _checked_samples(
     widths = [layer.n_outputs for layer in layers]
     if len(names) > len(layers):
         widths = [activity.spikes[0].shape[-1], *widths]
+    if units is not None:
+        widths = [len(units.get(name, ())) for name in names]
     time = () if isinstance(activity, Counts) else (steps,)
     shapes = [spikes.shape for spikes in activity.spikes]
     for name, width, shape in zip(names, widths, shapes):
@@ -521,6 +562,7 @@ def described(ds: xr.Dataset) -> xr.Dataset:
         "sample_cycles": ("1", "sample-and-integrate cycles of each step"),
         "compare_cycles": ("1", "compare cycles of each step"),
         "synaptic_events": ("1", "how often a spike changed a membrane"),
+        "stopped": ("1", "steps that were run until the decision was sure"),
         "cores": ("1", "cores that hold the crossbar"),
         "window_start": ("s", "start of the layer's window"),
         "step": ("1", "steps integrated"),

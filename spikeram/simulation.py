@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Literal, Protocol
 
 import numpy as np
@@ -22,9 +23,17 @@ from numpy.typing import ArrayLike, NDArray
 import spikeram.accessor  # noqa: F401  # registers recording.spk
 from spikeram import recording, registry
 from spikeram.charge import ChargeLayer
+from spikeram.chosen import (
+    Chosen,
+    Trains,
+    Units,
+    bytes_of_a_step as bytes_of_chosen,
+    checked_units,
+)
 from spikeram.clocked import (
     BATCH_BYTES,
     SAMPLES_AT_A_TIME,
+    Clocked,
     charge_of as charge_of,
     clocked as clocked,
     fire as fire,
@@ -37,20 +46,22 @@ from spikeram.engines import (
     ChipBatch,
     ChipEngine,
     OneByOne,
+    Pieces,
     bytes_of_a_step,
     check_same_network,
 )
-from spikeram.errors import SimulationInterrupted
+from spikeram.errors import EngineError, SimulationInterrupted
 from spikeram.memory import check_memory
 from spikeram.network import SpikingNetwork
 from spikeram.pool import MaxPool
 from spikeram.recorder import Recorder
 from spikeram.recording import Activity
 from spikeram.seeds import Seed
+from spikeram.stopping import EarlyStop
 from spikeram.tally import Tally, with_input
 from spikeram.units import Second
 from spikeram.unrolling import Schedule, scheduled
-from spikeram.wiring import Wiring
+from spikeram.wiring import INPUT, Wiring
 
 STEPS_AT_A_TIME = 64
 """Steps that are run before their spikes are counted and let go, where only counts are kept."""
@@ -88,8 +99,9 @@ def simulate(
     decoding: Decoding | None = None,
     engine: str = "clocked",
     seed: Seed | None = None,
-    record: Literal["spikes", "counts"] = "spikes",
+    record: Literal["spikes", "counts"] | Chosen = "spikes",
     outputs_at: Sequence[int] | None = None,
+    stop: EarlyStop | None = None,
     to: str | os.PathLike[str] | None = None,
     schedule: Schedule = "pixel",
     progress: Callable[[int, int], None] | None = None,
@@ -117,12 +129,20 @@ def simulate(
         such as noise; see `spikeram.event_driven`.
     seed : int or numpy.random.SeedSequence, optional
         Needed where anything is drawn: Poisson encoding, noisy or stochastic neurons, read noise.
-    record : {"spikes", "counts"}
-        Keep every spike time, or the counts of each neuron alone. Counts take no more memory for
-        more steps, if outputs are kept at a few of them.
+    record : {"spikes", "counts"} or mapping of str to array_like of int or slice
+        Keep every spike time, or the counts of each neuron alone, or the spike times of some
+        neurons of some layers, as ``{"hidden": [0, 5], "output": slice(None)}``; "input" are the
+        input's, where they are spikes. What is left out takes no more memory for more steps, if
+        outputs are kept at a few of them. The recording of some neurons is that of
+        `spikeram.recording.select`; rows and steps of every crossbar are there.
     outputs_at : sequence of int, optional
         Steps, counted from 1, after which the decoded output is kept; the last one always is. By
         default all of them.
+    stop : EarlyStop, optional
+        Stop each sample as soon as it is sure, by the rule of
+        `spikeram.statistics.early_decision`: it is simulated no further, its output stays what it
+        is, and ``stopped`` of dims (trial,) tells after how many steps. Needs the clocked engine.
+        By default all samples run all steps.
     to : path-like, optional
         A .zarr store to write to while the run goes on, in memory that does not grow with it; a
         store that the same run left unfinished is gone on with. Events are then read when used.
@@ -145,11 +165,11 @@ def simulate(
     CapacityError
         If the run needs more memory than there is.
     EngineError
-        If the engine lacks what it needs, such as a GPU.
+        If the engine lacks what it needs, such as a GPU, or cannot stop samples.
     """
     run = _Run(
         [model], x, steps=steps, encoding=encoding, decoding=decoding, engine=engine, seed=seed,
-        record=record, outputs_at=outputs_at, schedule=schedule, stored=to is not None,
+        record=record, outputs_at=outputs_at, schedule=schedule, stop=stop, stored=to is not None,
     )  # fmt: skip
     sink = run.sink(to)
     try:
@@ -272,9 +292,10 @@ class _Run:
         decoding: Decoding | None,
         engine: str,
         seed: Seed | None,
-        record: Literal["spikes", "counts"],
+        record: Literal["spikes", "counts"] | Chosen,
         outputs_at: Sequence[int] | None,
         schedule: Schedule,
+        stop: EarlyStop | None = None,
         stored: bool = False,
     ) -> None:
         networks = [_network_of(chip) for chip in chips]
@@ -294,10 +315,13 @@ class _Run:
         else:
             self.steps = network.steps_or(steps)
             self.levels = input_levels(network.checked_input(x), network.input_scale)
-        if record not in ("spikes", "counts"):
-            raise ValueError(f"record expects 'spikes' or 'counts', got {record!r}.")
+        if not isinstance(record, Mapping) and record not in ("spikes", "counts"):
+            raise ValueError(
+                "record expects 'spikes', 'counts' or neurons of layers ({'name': [0, 1]}), got "
+                f"{record!r}."
+            )
         self._chips, self._networks = chips, networks
-        self._encoding, self._seed, self._record = encoding, seed, record
+        self._encoding, self._seed, self._stop = encoding, seed, stop
         self._kept = _kept(outputs_at, self.steps)
         self._nodes = [
             scheduled(
@@ -310,8 +334,26 @@ class _Run:
         check_same_network(self._nodes)
         layers = [Wiring(nodes).layers for nodes in self._nodes]
         self._decoding = checked_decoding(decoding, layers[0][-1])
-        self._engine, pieces = _engine_of(engine)
-        self._piece = STEPS_AT_A_TIME if pieces and record == "counts" else self.steps
+        self._engine, in_pieces = _engine_of(engine)
+        self._widths = {name: Wiring(self._nodes[0]).widths[name] for name in self._counted()}
+        self._units: Units | None = None
+        self._record: Literal["spikes", "counts"] = "spikes"
+        if isinstance(record, Mapping):
+            self._units = checked_units(record, self._widths)
+        else:
+            self._record = record
+        # Spikes of all neurons and steps, which come at once: nothing has to be put together.
+        self._at_once = self._record == "spikes" and self._units is None and stop is None
+        longest = STEPS_AT_A_TIME if in_pieces and not self._at_once else self.steps
+        self._pieces = _in_pieces(self.steps, longest, None if stop is None else stop.min_steps)
+        self._piece = len(self._pieces[0])
+        if stop is not None:
+            stop.check(self.steps, self._decoding)
+            if not isinstance(self._engine, Clocked):
+                raise EngineError(
+                    f"engine={engine!r} runs every sample to its end, and cannot stop it early. "
+                    "Use engine='clocked', or decide afterwards (run.spk.early_decision)."
+                )
         self._keys = [noise_keys(one, seed, chip.index) for one, chip in zip(layers, chips)]
         self._read = [read_keys(one, seed, chip.index) for one, chip in zip(layers, chips)]
         self.provenance: list[Mapping[str, object]] = [
@@ -321,12 +363,15 @@ class _Run:
                 "decoding": self._decoding,
                 "seed": str(seed),
                 "schedule": schedule,
+                **({} if stop is None else {"stop": asdict(stop)}),
                 **chip.provenance,
             }
             for chip in chips
         ]
         self._at_a_time = self._engine.most_samples(
-            self._nodes, min(self._piece, self.steps), spiking_input=encoding != "current"
+            self._nodes,
+            self.steps if self._record == "spikes" and self._units is None else self._piece,
+            spiking_input=encoding != "current",
         )
         self._check_memory(stored)
 
@@ -334,12 +379,17 @@ class _Run:
         n_samples, chips = self.levels.shape[0], len(self._chips)
         outputs = 4 * Wiring(self._nodes[0]).layers[-1].n_outputs * self._kept.size
         at_a_time = min(n_samples, self._at_a_time)
-        piece = min(self._piece, self.steps)
+        piece = self._piece
+        kept = 0
+        if self._record == "spikes" and not self._at_once:
+            kept = self.steps * bytes_of_chosen(self._widths, self._units)
         check_memory(
             {
                 f"the spikes of {at_a_time} samples in {piece} steps": at_a_time
                 * piece
                 * bytes_of_a_step(self._nodes),
+                f"the recorded spikes of {at_a_time} samples in {self.steps} steps": at_a_time
+                * kept,
                 f"the outputs of {n_samples} samples after {self._kept.size} steps": chips
                 * outputs
                 * (at_a_time if stored else n_samples),
@@ -351,6 +401,8 @@ class _Run:
     def sink(self, to: str | os.PathLike[str] | None) -> _Sink:
         """Return where the recordings of one chip go."""
         told = {**self.provenance[0], "steps": self.steps, "record": self._record}
+        if self._units is not None:
+            told["record"] = {name: found.tolist() for name, found in self._units.items()}
         if self._kept.size < self.steps:
             told["outputs_at"] = self._kept.tolist()
         return _sink(to, self.levels, told)
@@ -382,26 +434,60 @@ class _Run:
             for nodes in self._nodes
         ]
         held: list[NDArray[np.int8] | None] = []
+        going = _Going(self._stop, self._decoding, levels.shape[0])
 
         def pieces() -> Iterator[tuple[int, NDArray[np.int8] | None]]:
-            """Encode piece after piece as the engine comes to it."""
-            for start in range(0, self.steps, self._piece):
-                piece = range(start, min(start + self._piece, self.steps))
+            """Encode piece after piece as the engine comes to it, while any sample goes on."""
+            for piece in self._pieces:
+                if not going.samples.size:
+                    return
                 held.clear()
-                held.append(None if constant is not None else self._trains(levels, first, piece))
+                spikes = None if constant is not None else self._trains(levels, first, piece)
+                if spikes is not None and self._stop is not None:
+                    spikes = spikes[going.samples]
+                held.append(spikes)
+                del spikes
                 yield len(piece), held[0]
 
         whole: list[Activity | None] = [None] * len(tallies)
-        for found in self._engine.run(batches, pieces(), first_sample=first):
+        trains: list[Trains | None] = [None] * len(tallies)
+        if self._record == "spikes" and not self._at_once:
+            trains = [
+                Trains(self._widths, self._units, levels.shape[0], self.steps) for _ in tallies
+            ]
+        for found in self._started(batches, pieces(), first, going):
             for n, tally in enumerate(tallies):
-                tally.take(found[n], held[0])
-            if self._record == "spikes":
-                whole[:] = found
+                output = tally.take(found[n], held[0])
+                kept = trains[n]
+                if kept is not None:
+                    kept.take(_with_input(found[n], held[0]).spikes, going.samples)
+                if self._stop is not None:
+                    tally.keep(going.after(output, tally.steps), output[:, -1])
+            if self._at_once:
+                whole[:] = [_with_input(one, held[0]) for one in found]
             # The next piece comes when nothing holds this one any more.
             del found
         return [
-            self._recorded(n, tally, whole[n], held[0], first) for n, tally in enumerate(tallies)
+            self._recorded(n, tally, whole[n], trains[n], first) for n, tally in enumerate(tallies)
         ]
+
+    def _started(
+        self,
+        batches: Sequence[ChipBatch],
+        pieces: Pieces,
+        first: int,
+        going: _Going,
+    ) -> Iterator[list[Activity]]:
+        if self._stop is not None and isinstance(self._engine, Clocked):
+            return self._engine.run(
+                batches, pieces, first_sample=first, going_on=lambda: going.chosen
+            )
+        return self._engine.run(batches, pieces, first_sample=first)
+
+    def _counted(self) -> list[str]:
+        """Return the names of what spikes are counted of, in the order of recordings."""
+        layers = [layer.name for layer in Wiring(self._nodes[0]).layers]
+        return layers if self._encoding == "current" else [INPUT, *layers]
 
     def _trains(
         self, levels: NDArray[np.int16 | np.int8], first: int, piece: range
@@ -420,15 +506,14 @@ class _Run:
         n: int,
         tally: Tally,
         whole: Activity | None,
-        spikes: NDArray[np.int8] | None,
+        trains: Trains | None,
         first: int,
     ) -> xr.Dataset:
         counts = tally.counts()
-        kept: Activity | recording.Counts = counts
-        if whole is not None:
-            kept = whole if spikes is None else with_input(whole, spikes)
+        if trains is not None:
+            whole, counts = trains.activity(), trains.of(counts)
         return recording.build(
-            kept,
+            counts if whole is None else whole,
             self._nodes[n],
             steps=self.steps,
             dt=self._chips[n].dt,
@@ -436,13 +521,51 @@ class _Run:
             active_rows=tally.active_rows(),
             active_steps=tally.active_steps(),
             first_trial=first,
-            has_input=spikes is not None,
+            has_input=self._encoding != "current",
             record=self._record,
             kept=self._kept,
             counts=counts,
+            units=self._units,
+            stopped=None if self._stop is None else tally.stopped,
             classes=self._networks[n].classes,
             provenance=self.provenance[n],
         )
+
+
+class _Going:
+    """Which samples of a batch go on.
+
+    Attributes
+    ----------
+    samples : int64 ndarray of shape (sample,)
+        Those that do.
+    chosen : bool ndarray of shape (sample,)
+        Whether those of the last piece do.
+    """
+
+    def __init__(self, stop: EarlyStop | None, decoding: Decoding, n_samples: int) -> None:
+        self._stop, self._decoding = stop, decoding
+        self.samples = np.arange(n_samples)
+        self.chosen = np.ones(n_samples, np.bool_)
+
+    def after(self, output: NDArray[np.float32], steps: int) -> NDArray[np.bool_]:
+        """Return which go on after so many steps, of which `output` holds that of the last few."""
+        self.chosen = np.ones(self.samples.size, np.bool_)
+        if self._stop is not None and steps >= self._stop.min_steps:
+            self.chosen = ~self._stop.sure(output[:, -1], self._decoding)
+        self.samples = self.samples[self.chosen]
+        return self.chosen
+
+
+def _in_pieces(steps: int, longest: int, min_steps: int | None) -> list[range]:
+    """Return the steps of a run in pieces, one by one from where samples may stop."""
+    alone = steps if min_steps is None else min(steps, max(1, min_steps))
+    whole = [range(k, min(k + longest, alone)) for k in range(0, alone, longest)]
+    return [*whole, *(range(k, k + 1) for k in range(alone, steps))]
+
+
+def _with_input(activity: Activity, spikes: NDArray[np.int8] | None) -> Activity:
+    return activity if spikes is None else with_input(activity, spikes)
 
 
 def _kept(outputs_at: Sequence[int] | None, steps: int) -> NDArray[np.int64]:

@@ -50,13 +50,17 @@ class Tally:
     ) -> None:
         self._wiring = Wiring(nodes)
         self._driven_inputs = None if levels is None else (levels != 0).astype(np.int8)
+        self._driven_now = self._driven_inputs
         self._decoder = Decoder(self._wiring.layers[-1], decoding, n_samples)
         self._kept = kept
         self._n_samples = n_samples
+        self._samples = np.arange(n_samples)
+        self._stopped = np.zeros(n_samples, np.int64)
         self._most = most_spikes(self._wiring)
         self._names = [layer.name for layer in self._wiring.layers]
         self._counted = self._names if levels is not None else [INPUT, *self._names]
-        self._outputs: list[NDArray[np.float32]] = []
+        outputs = self._wiring.layers[-1].n_outputs
+        self._output = np.zeros((n_samples, kept.size, outputs), np.float32)
         self._spikes = {
             name: np.zeros((n_samples, width), np.int32)
             for name, width in self._wiring.widths.items()
@@ -73,8 +77,8 @@ class Tally:
         }
         self.steps = 0
 
-    def take(self, activity: Activity, spikes: NDArray[np.int8] | None) -> None:
-        """Count the next steps.
+    def take(self, activity: Activity, spikes: NDArray[np.int8] | None) -> NDArray[np.float32]:
+        """Count the next steps, and return the output after each, (sample, step, class).
 
         Parameters
         ----------
@@ -82,19 +86,45 @@ class Tally:
             What the chip did in them.
         spikes : int8 ndarray of shape (sample, step, input), or None
             The input's spikes, if there are any.
+
+        Returns
+        -------
+        float32 ndarray of shape (sample, step, class)
+            Of the samples that have not stopped, of which alone all arrays tell.
         """
         steps = activity.membrane.shape[1]
         whole = activity if spikes is None else with_input(activity, spikes)
         for name, trains in zip(self._counted, whole.spikes):
             self._negative[name] |= self._count(name, trains)
         output = self._decoder.take(activity.spikes[-1], activity.membrane)
-        here = self._kept[(self._kept > self.steps) & (self._kept <= self.steps + steps)]
-        # Copies of some: the others are let go.
-        chosen = here - self.steps - 1
-        if chosen.size:
-            self._outputs.append(output if chosen.size == steps else output[:, chosen])
+        here = slice(*np.searchsorted(self._kept, [self.steps + 1, self.steps + steps + 1]))
+        self._output[self._samples, here] = output[:, self._kept[here] - self.steps - 1]
         self._add_active(activity, spikes, steps)
         self.steps += steps
+        self._stopped[self._samples] = self.steps
+        return output
+
+    def keep(self, chosen: NDArray[np.bool_], output: NDArray[np.float32]) -> None:
+        """Go on with some of the samples; the others keep their output.
+
+        Parameters
+        ----------
+        chosen : bool ndarray of shape (sample,)
+            Which go on, of those that have not stopped.
+        output : float32 ndarray of shape (sample, class)
+            The output of all of them.
+        """
+        later = slice(int(np.searchsorted(self._kept, self.steps + 1)), None)
+        self._output[self._samples[~chosen], later] = output[~chosen, np.newaxis]
+        self._samples = self._samples[chosen]
+        self._decoder.keep(chosen)
+        if self._driven_now is not None:
+            self._driven_now = self._driven_now[chosen]
+
+    @property
+    def stopped(self) -> NDArray[np.int64]:
+        """After how many steps each sample stopped, or how many there were, of shape (sample,)."""
+        return self._stopped
 
     def counts(self) -> Counts:
         """Return the spikes of each layer so far, of the input first where it has any."""
@@ -105,17 +135,17 @@ class Tally:
 
     def output(self) -> NDArray[np.float32]:
         """Return the output after each step that is kept, of shape (sample, step, class)."""
-        return np.concatenate(self._outputs, axis=1)
+        return self._output
 
     def active_rows(self) -> NDArray[np.int64]:
         """Return how often pairs of rows were driven, always-on ones too; (sample, crossbar)."""
         found = []
         for layer in self._wiring.layers:
-            driven = np.full(self._n_samples, layer.always_on * layer.n_uses * self.steps)
+            driven = layer.always_on * layer.n_uses * self._stopped
             reuse = layer.reuse
             for source, part in self._wiring.parts(layer.name):
                 if source == INPUT and self._driven_inputs is not None:
-                    driven += self.steps * (self._driven_inputs @ reuse[part])
+                    driven += self._stopped * (self._driven_inputs @ reuse[part])
                 else:
                     weighted_counts(self._spikes[source], reuse[part], driven)
             found.append(driven)
@@ -130,7 +160,7 @@ class Tally:
 
     def _count(self, name: str, trains: NDArray[np.int8]) -> bool:
         """Count spikes of a node, and return whether any is negative."""
-        return add_spikes(trains, self._most[name], self._spikes[name])
+        return add_spikes(trains, self._most[name], self._samples, self._spikes[name])
 
     def _pooled(
         self, pool: MaxPool, activity: Activity, trains: Mapping[str, NDArray[np.int8]]
@@ -145,9 +175,9 @@ class Tally:
         trains = dict(zip(self._names, activity.spikes))
         if spikes is not None:
             trains[INPUT] = spikes
-        elif self._driven_inputs is not None:
+        elif self._driven_now is not None:
             # A constant current drives the same rows in every step.
-            one = self._driven_inputs[:, np.newaxis]
+            one = self._driven_now[:, np.newaxis]
             trains[INPUT] = np.broadcast_to(one, (one.shape[0], steps, one.shape[2]))
         for node in wiring.nodes:
             if isinstance(node, MaxPool):
@@ -157,7 +187,7 @@ class Tally:
                 continue
             arriving = incoming(wiring, node.name, trains)
             if arriving is not None:
-                self._active[node.name] += _active_steps(node, arriving)
+                self._active[node.name][self._samples] += _active_steps(node, arriving)
 
 
 def with_input(activity: Activity, spikes: NDArray[np.int8]) -> Activity:

@@ -251,7 +251,7 @@ def test_decoding_adds_up_the_charge_of_bursts():
 def test_burst_counts_add_up_sizes():
     spikes = np.random.default_rng(0).integers(-5, 6, (3, 200, 4)).astype(np.int8)
     counts = np.ones((3, 4), np.int32)
-    assert add_burst_counts(spikes, counts) == (-5, 5)
+    assert add_burst_counts(spikes, np.arange(3), counts) == (-5, 5)
     np.testing.assert_array_equal(counts, 1 + np.abs(spikes.astype(int)).sum(axis=1))
 
 

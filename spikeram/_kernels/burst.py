@@ -156,12 +156,12 @@ def scatter_bursts(indices, numbers, n_inputs, tiles, quantum, out):
 
 
 @numba.njit(nogil=True, cache=True)
-def add_burst_counts(spikes, counts):
+def add_burst_counts(spikes, samples, counts):
     """Add the spikes of bursts, of either sign, to counts; as `add_counts`."""
     least = np.int8(0)
     most = np.int8(0)
     for s in range(spikes.shape[0]):
-        own = counts[s]
+        own = counts[samples[s]]
         for k in range(spikes.shape[1]):
             train = spikes[s, k]
             for i in range(train.size):

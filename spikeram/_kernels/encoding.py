@@ -84,10 +84,11 @@ def fill_poisson(key, first_step, first_sample, levels, full, spikes):
 
 
 @numba.njit(nogil=True, cache=True)
-def add_counts(spikes, counts):
-    """Add the spikes of either sign to counts (sample, neuron) int32; return the extremes.
+def add_counts(spikes, samples, counts):
+    """Add the spikes of either sign to those of `samples` in counts; return the extremes.
 
-    spikes (sample, step, neuron) int8, -1, 0 or 1. Returned are the least of all spikes and 0, and
+    spikes (sample, step, neuron) int8, -1, 0 or 1; samples (sample,) int64, where they are counted;
+    counts (any sample, neuron) int32. Returned are the least of all spikes and 0, and
     the most of them and 0.
     """
     few = np.empty(spikes.shape[2], np.uint8)
@@ -106,7 +107,7 @@ def add_counts(spikes, counts):
                     least = min(least, train[i])
                 for i in range(few.size):
                     most = max(most, train[i])
-            own = counts[s]
+            own = counts[samples[s]]
             for i in range(few.size):
                 own[i] += np.int32(few[i])
     return least, most

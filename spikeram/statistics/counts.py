@@ -16,6 +16,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from spikeram._kernels import statistics as kernels
+from spikeram.recording import steps_run
 from spikeram.statistics.labels import by_layer, finite_mean, labelled
 from spikeram.statistics.trains import SLACK, Trains, as_duration
 from spikeram.units import Quantity
@@ -47,7 +48,7 @@ def rate(ds: xr.Dataset, average: Literal["trial", "layer"] | None = None) -> xr
     xarray.DataArray
         Of dims (trial, neuron), (neuron,) or (trial, layer).
     """
-    rates = spike_counts(ds) / ds.attrs["duration"]
+    rates = spike_counts(ds) / _time_run(ds)
     if average == "trial":
         rates = rates.reduce(finite_mean, "trial").assign_coords(n=ds.sizes["trial"])
     elif average == "layer":
@@ -55,6 +56,13 @@ def rate(ds: xr.Dataset, average: Literal["trial", "layer"] | None = None) -> xr
     elif average is not None:
         raise ValueError(f"rate expects average 'trial', 'layer' or None, got {average!r}.")
     return labelled(rates, "Hz", "firing rate", "rate")
+
+
+def _time_run(ds: xr.Dataset) -> xr.DataArray | float:
+    """Return the time in which spikes were counted [s]: of each trial, where some stopped early."""
+    if "stopped" in ds.variables:
+        return steps_run(ds) * float(ds.attrs["dt"])
+    return float(ds.attrs["duration"])
 
 
 def fano_factor(ds: xr.Dataset, ddof: int = 0) -> xr.DataArray:

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from spikeram.recording import layer_names, offsets
 from spikeram.statistics.labels import by_layer, finite_mean, labelled
+from spikeram.stopping import EarlyStop
 
 _MOST_LISTED = 12
 _HALF_STEP = 0.5
@@ -84,17 +85,10 @@ def early_decision(
     labels: ArrayLike | None = None,
     classes: ArrayLike | None = None,
 ) -> xr.Dataset:
-    r"""Return what each trial decides, and after how many steps, if it stops when it is sure.
+    """Return what each trial decides, and after how many steps, if it stops when it is sure.
 
-    A trial is sure after step k if its outputs :math:`o_j` after that step satisfy
-
-    .. math::
-
-        \max_j \frac{e^{o_j}}{\sum_i e^{o_i}} > c
-
-    for the confidence c, or with a margin m, if the largest output exceeds the second largest by
-    more than m. A single output o, which decides between two classes, counts as the outputs 0 and
-    o. A recording of ``decoding="first"`` is sure as soon as an output has fired.
+    A trial is sure as `spikeram.stopping` says. `simulate(stop=...)` decides the same, and does not
+    simulate further.
 
     Trained networks give logits, which the softmax takes for granted, but early outputs rest on few
     spikes and are often confident and wrong: of the digits of scikit-learn, a plain converted
@@ -155,21 +149,15 @@ def _sure(ds: xr.Dataset, confidence: float, margin: float | None) -> NDArray[np
         raise ValueError(f"early_decision expects a confidence from 0 to 1, got {confidence}.")
     if margin is not None and not margin >= 0:
         raise ValueError(f"early_decision expects a margin >= 0, got {margin}.")
-    output = ds["output"].transpose("trial", "step", "class").values.astype(np.float64)
-    if _decoded_by_first(ds):
-        if margin is not None:
-            raise ValueError(
-                "This recording was decoded by 'first', which decides with the first spike and "
-                "knows no margin. Leave margin out."
-            )
-        return np.asarray(output.max(axis=-1) > 0)
-    if output.shape[-1] == 1:
-        output = np.concatenate([np.zeros_like(output), output], axis=-1)
-    if margin is not None:
-        top = np.partition(output, -2, axis=-1)
-        return np.asarray(top[..., -1] - top[..., -2] > margin)
-    largest = output.max(axis=-1, keepdims=True)
-    return np.asarray(1 / np.exp(output - largest).sum(axis=-1) > confidence)
+    output = ds["output"].transpose("trial", "step", "class").values
+    first = _decoded_by_first(ds)
+    if first and margin is not None:
+        raise ValueError(
+            "This recording was decoded by 'first', which decides with the first spike and "
+            "knows no margin. Leave margin out."
+        )
+    stop = EarlyStop(confidence=confidence, margin=margin)
+    return stop.sure(output, "first" if first else "membrane")
 
 
 def _decoded_by_first(ds: xr.Dataset) -> bool:

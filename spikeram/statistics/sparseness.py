@@ -22,7 +22,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from spikeram.recording import layer_names
+from spikeram.recording import layer_names, steps_run
 from spikeram.statistics.counts import spike_counts
 from spikeram.statistics.labels import by_layer, finite_mean, labelled, per_layer
 
@@ -69,7 +69,8 @@ def saturated(ds: xr.Dataset) -> xr.DataArray:
     xarray.DataArray of dims (trial, layer)
         `n` is the number of neurons.
     """
-    full = by_layer(ds, spike_counts(ds).values >= int(ds.attrs["steps"]), finite_mean)
+    every = steps_run(ds).values[:, np.newaxis]
+    full = by_layer(ds, spike_counts(ds).values >= every, finite_mean)
     return labelled(full, "1", "share of neurons that fire in every step", "saturated")
 
 
