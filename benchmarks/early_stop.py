@@ -14,15 +14,15 @@ from typing import Any
 # One thread, before numba starts more.
 os.environ |= {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "NUMBA")}
 
-import click  # noqa: E402
-import numpy as np  # noqa: E402
-from engines import STEPS, convolutional  # noqa: E402
-from rich.console import Console  # noqa: E402
-from rich.table import Table  # noqa: E402
+import click
+import numpy as np
+from engines import STEPS, convolutional
+from rich.console import Console
+from rich.table import Table
 
-from spikeram import EarlyStop, simulate  # noqa: E402
-from spikeram.datasets import mnist  # noqa: E402
-from spikeram.energy import energy  # noqa: E402
+from spikeram import EarlyStop, simulate
+from spikeram.datasets import mnist
+from spikeram.energy import energy
 
 MARGINS = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0)
 

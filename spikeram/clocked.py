@@ -196,6 +196,8 @@ class _Running:
 
     def keep(self, chosen: NDArray[np.bool_]) -> None:
         """Go on with some of the samples, of which a mask tells."""
+        if chosen.all():
+            return
         chip = self._chip
         drive = chip.drive and {name: values[chosen] for name, values in chip.drive.items()}
         readings = {name: one.some(chosen) for name, one in chip.readings.items()}
@@ -273,8 +275,8 @@ class _Neurons:
     ----------
     u : int32 ndarray of shape (sample, output)
         Membranes [quanta].
-    count : int32 ndarray of shape (sample, output)
-        Net spikes of signed neurons.
+    count : int32 ndarray of shape (sample, output or 0)
+        Net spikes of signed neurons; others need none.
     """
 
     u: NDArray[np.int32]
@@ -284,7 +286,7 @@ class _Neurons:
     def at_rest(cls, layer: ChargeLayer, n_samples: int) -> _Neurons:
         """Return neurons before the first step."""
         u = np.tile(layer.initial, (n_samples, 1))
-        return cls(u, np.zeros_like(u))
+        return cls(u, np.zeros((n_samples, u.shape[1] * (layer.spikes == "signed")), np.int32))
 
     def some(self, block: slice | NDArray[np.bool_]) -> _Neurons:
         """Return those of some samples."""

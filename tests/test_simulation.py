@@ -213,7 +213,7 @@ def test_steps_that_are_no_count_are_refused(steps):
         ({"steps": 2, "engine": "cloked"}, "No engine is called 'cloked'.*Did you mean 'clocked'"),
         ({"steps": 2, "encoding": "morse"}, "got 'morse'"),
         ({"steps": 2, "decoding": "guess"}, "one of membrane, counts, first, got 'guess'"),
-        ({"steps": 2, "record": "all"}, "'spikes' or 'counts', got 'all'"),
+        ({"steps": 2, "record": "all"}, "'spikes', 'counts' or neurons of layers .*got 'all'"),
     ],
 )
 def test_options_that_do_not_exist_are_refused(options, message):
