@@ -685,7 +685,12 @@ def raster(ds: xr.Dataset, layer: str) -> xr.DataArray:
     return xr.DataArray(
         dense,
         dims=("trial", "step", "unit"),
-        coords={"trial": ds["trial"], "step": ds["step"], "unit": part["unit"].values},
+        # All steps: the recording's own are those after which it kept the output.
+        coords={
+            "trial": ds["trial"],
+            "step": ("step", np.arange(1, steps + 1), ds["step"].attrs),
+            "unit": part["unit"].values,
+        },
         attrs={"units": "1", "long_name": f"spikes of layer {layer}"},
     )
 

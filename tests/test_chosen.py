@@ -6,6 +6,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from spikeram import recording
 from spikeram.conversion import convert
@@ -72,6 +73,15 @@ def test_a_store_holds_chosen_neurons(network, tmp_path):
     x = inputs(1, 70)
     stored = simulate(network, x, record=chosen, to=tmp_path / "run.zarr").load()
     same(stored, simulate(network, x, record=chosen))
+
+
+def test_spikes_of_all_steps_are_there_where_few_outputs_are(network):
+    chosen, x = {names_of(network)[0]: [4, 1]}, inputs(1, 3)
+    few = simulate(network, x, record=chosen, outputs_at=[7])
+    assert few["step"].values.tolist() == [7, STEPS]
+    every = simulate(network, x, record=chosen)
+    (layer,) = chosen
+    xr.testing.assert_identical(few.spk.raster(layer), every.spk.raster(layer))
 
 
 def test_no_neuron_of_a_layer_may_be_chosen(network):
