@@ -16,7 +16,7 @@ os.environ |= {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL",
 
 import click
 import numpy as np
-from engines import STEPS, convolutional
+from engine_parts.networks import convolutional
 from rich.console import Console
 from rich.table import Table
 
@@ -32,21 +32,22 @@ MARGINS = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0)
 @click.option("--min-steps", type=click.IntRange(min=1), default=1, show_default=True)
 def main(samples: int, min_steps: int) -> None:
     """Print a row for each margin, and one for all steps."""
-    spiking, _ = convolutional()
+    subject = convolutional()
+    spiking, steps = subject.network, subject.steps
     test = mnist("test")
     x, y = np.asarray(test.x[:samples], dtype=np.float64), test.y[:samples]
 
     def timed(x: Any, **options: Any) -> tuple[float, Any]:
         # Time of the processor: others that use the machine change it little.
         start = time.process_time()
-        run = simulate(spiking, x, steps=STEPS, record="counts", **options)
+        run = simulate(spiking, x, steps=steps, record="counts", **options)
         return time.process_time() - start, run
 
     # Compiles, and makes the tables.
     timed(x[:2], stop=EarlyStop(margin=1.0))
     full, whole = timed(x)
     joules = float(energy(whole).sum(["crossbar", "component"]).mean())
-    table = Table(title=f"{samples} images, T = {STEPS}, fewest steps {min_steps}, one core")
+    table = Table(title=f"{samples} images, T = {steps}, fewest steps {min_steps}, one core")
     for heading in ("margin", "right", "mean steps", "95 % within", "time [s]", "time", "energy"):
         table.add_column(heading, justify="right")
     for margin in MARGINS:
@@ -63,7 +64,7 @@ def main(samples: int, min_steps: int) -> None:
             f"{seconds / full:.2f}", f"{own / joules:.2f}",
         )  # fmt: skip
     right = f"{float(whole.spk.accuracy(y)[-1]):.2%}"
-    table.add_row("all steps", right, f"{STEPS}", f"{STEPS}", f"{full:.2f}", "1", "1")
+    table.add_row("all steps", right, f"{steps}", f"{steps}", f"{full:.2f}", "1", "1")
     Console(width=100).print(table)
 
 

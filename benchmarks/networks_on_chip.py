@@ -43,7 +43,6 @@ CALIBRATION = 300
 STEPS = 32
 SHOWN = (4, 8, 16, 32)
 NOISE = (0.0, 0.05, 0.1, 0.15)
-OUTPUT_BITS = 8
 SPIKES = "learned_signed"
 
 
@@ -51,6 +50,7 @@ SPIKES = "learned_signed"
 class Case:
     """One way to run in inference mode."""
 
+    output_bits: int = 8
     weights: Variant = "noise"
     cells: bool = True
     noise: bool = True
@@ -115,7 +115,7 @@ def in_inference_mode(
         data.calibration,
         input_bits=network.input_bits,
         activation_bits=network.activation_bits,
-        adc=ADC(bits=OUTPUT_BITS, conversion="binary_search"),
+        adc=ADC(bits=case.output_bits, conversion="binary_search"),
         full_scale=1.0,
     )
     if case.calibrated:
@@ -208,6 +208,8 @@ def advancing(total: int) -> Iterator[Callable[[str], None]]:
               help="Samples of each ablation, 0 for none.")  # fmt: skip
 @click.option("--output", type=click.Path(path_type=Path), help="A .png; a .json is put beside it.")
 @click.option("--calibration", type=click.IntRange(min=10), default=CALIBRATION, show_default=True)
+@click.option("--output-bits", type=click.IntRange(3, 10), default=8, show_default=True,
+              help="Of readings in inference mode.")  # fmt: skip
 @click.option("--spread", type=click.IntRange(min=1), default=1, show_default=True,
               help="With spikes, most rows for a weight that stands out.")  # fmt: skip
 def main(
@@ -217,6 +219,7 @@ def main(
     ablations: int,
     output: Path | None,
     calibration: int,
+    output_bits: int,
     spread: int,
 ) -> None:
     """Print accuracies in %: means over chips, with the standard deviation."""
@@ -228,10 +231,14 @@ def main(
         for variant in ("plain", "noise")
     }
     spiking = spread_weights(converted["noise"], most=spread)
-    cases = CASES if ablations else {"chip": Case()}
+    cases = {
+        case_name: replace(case, output_bits=output_bits)
+        for case_name, case in CASES.items()
+        if ablations or case_name == "chip"
+    }
     found: dict[str, Any] = {
         "network": name, "samples": len(data.x), "samples of ablations": ablations,
-        "calibration": calibration, "spread": spread,
+        "calibration": calibration, "output bits": output_bits, "spread": spread,
         "data": training.note, "software": in_software(network, data), "inference": {},
         "spikes": [],
     }  # fmt: skip
