@@ -6,9 +6,11 @@ before Numba is imported, so that it needs a process of its own.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -167,11 +169,29 @@ def arrays(activities: list[Activity]) -> dict[str, NDArray[np.generic]]:
     return found
 
 
+def share_memory_for_sure() -> None:
+    """Let all threads of a block in Numba's simulator have the same shared array.
+
+    It looks for an array and makes one where there is none, in two steps: now and then two threads
+    each made one, and missed what the other wrote.
+    """
+    from numba.cuda.simulator.kernelapi import FakeCUDAShared
+
+    def array(self: Any, shape: Any, dtype: Any) -> NDArray[np.generic]:
+        line = sys._getframe(1)
+        made: NDArray[np.generic] = np.empty(shape, dtype)
+        return self._allocations.setdefault((line.f_code, line.f_lineno), made)  # type: ignore[no-any-return]
+
+    FakeCUDAShared.array = array
+
+
 def main(path: str) -> None:
     """Write what the CUDA engine does in two pieces of time, by case."""
     from spikeram._kernels import cuda_noise
     from spikeram.cuda import Cuda
 
+    if os.environ.get("NUMBA_ENABLE_CUDASIM") == "1":
+        share_memory_for_sure()
     # Threads of the simulator wait for each other far more often than they work.
     sys.setswitchinterval(2e-5)
     found = {}
