@@ -51,7 +51,7 @@ SAMPLES_AT_A_TIME = 64
 BATCH_BYTES = 2**27
 """Size of the spike trains of one batch, which bounds its samples where there are many neurons."""
 
-_CACHED_CHARGES = 2**18
+_CACHED_CHARGES = 2**20
 
 _BLOCKS_OF_A_THREAD = 4
 
