@@ -218,7 +218,9 @@ def _check(chip: ProgrammedChip) -> None:
 def _check_rows(layer: Layer, programmed: ProgrammedLayer, who: str) -> None:
     rows, digital = layer.weight.shape[0], programmed.digital
     inside = digital.ndim == 1 and digital.dtype.kind == "i" and np.unique(digital).size
-    if digital.size and not (inside == digital.size and 0 <= digital[0] and digital[-1] < rows):
+    if digital.size and not (
+        inside == digital.size and 0 <= digital.min() and digital.max() < rows
+    ):
         raise ValueError(f"{who} expects digital shortcuts among its {rows} rows, each once")
     k = programmed.pairs_per_weight
     held = programmed.n_held * len(programmed.crossbar.segments)

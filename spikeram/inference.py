@@ -221,8 +221,8 @@ def calibrate(
         readings = _product(chip, n, own, errors, seed).readings(codes)
         found.append(replace(own, correction=fitted(readings, wanted, own.correction)))
         again = _product(chip, n, found[n], errors, seed)
-        z = again(_codes(chip.layers[n], found[n], drive))
-        return _by_neuron(layer, z + _shortcut_sums(chip, n, found[n], drive))
+        sums = again(_codes(chip.layers[n], found[n], drive))
+        return _computed(chip, n, found[n], drive, sums)
 
     _walk(network, values.astype(np.float32), measure)
     return tuple(found)
@@ -284,7 +284,7 @@ def infer(
                 ("input_pulses", _input_pulses(codes, settings[n].point)),
             ):
                 counts[name][some, n] = each.reshape(-1, layer.n_positions).sum(axis=1)
-            return _by_neuron(layer, done.values + _shortcut_sums(chip, n, settings[n], drive))
+            return _computed(chip, n, settings[n], drive, done.values)
 
         output[some] = _walk(network, values[some].astype(np.float32), run)
         if progress is not None:
@@ -332,7 +332,7 @@ def activations(
             drive = _drive(network, n, arriving)
             codes = _codes(chip.layers[n], settings[n], drive)
             sums = products[n](codes, first_sample=some.start * own.n_positions)
-            z = _by_neuron(own, sums + _shortcut_sums(chip, n, settings[n], drive))
+            z = _computed(chip, n, settings[n], drive, sums)
             if n == wanted:
                 output[some] = own.activation(z)  # type: ignore[arg-type]
             return z
@@ -539,17 +539,17 @@ def _codes(
     return whole
 
 
-def _shortcut_sums(
-    chip: ProgrammedChip, n: int, settings: LayerSettings, drive: Array
+def _computed(
+    chip: ProgrammedChip, n: int, settings: LayerSettings, drive: Array, sums: Array
 ) -> NDArray[np.float32]:
-    """Return what shortcuts without cells bring, of shape (sample * position, column) or ()."""
-    rows = chip.layers[n].digital
-    if not rows.size:
-        return np.zeros((), np.float32)
-    weight = chip.network.layers[n].row_weight(chip.network.worth(n))[rows]
-    unit = settings.full_scale / settings.point.largest_code
-    codes = settings.point.codes(drive[:, rows], settings.full_scale)
-    return codes @ (weight * unit).astype(np.float32)
+    """Return what a layer computes, (sample, neuron): the sums of the array, and shortcuts."""
+    layer, rows = chip.network.layers[n], chip.layers[n].digital
+    if rows.size:
+        weight = layer.row_weight(chip.network.worth(n))[rows]
+        unit = settings.full_scale / settings.point.largest_code
+        codes = settings.point.codes(drive[:, rows], settings.full_scale)
+        sums = sums + codes @ (weight * unit).astype(np.float32)
+    return _by_neuron(layer, sums)
 
 
 def _input_pulses(codes: Array, point: OperatingPoint) -> NDArray[np.int64]:

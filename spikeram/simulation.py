@@ -460,11 +460,11 @@ class _Run:
                 output = tally.take(found[n], held[0])
                 kept = trains[n]
                 if kept is not None:
-                    kept.take(_with_input(found[n], held[0]).spikes, going.samples)
+                    kept.take(with_input(found[n], held[0]).spikes, going.samples)
                 if self._stop is not None:
                     tally.keep(going.after(output, tally.steps), output[:, -1])
             if self._at_once:
-                whole[:] = [_with_input(one, held[0]) for one in found]
+                whole[:] = [with_input(one, held[0]) for one in found]
             # The next piece comes when nothing holds this one any more.
             del found
         return [
@@ -562,10 +562,6 @@ def _in_pieces(steps: int, longest: int, min_steps: int | None) -> list[range]:
     alone = steps if min_steps is None else min(steps, max(1, min_steps))
     whole = [range(k, min(k + longest, alone)) for k in range(0, alone, longest)]
     return [*whole, *(range(k, k + 1) for k in range(alone, steps))]
-
-
-def _with_input(activity: Activity, spikes: NDArray[np.int8] | None) -> Activity:
-    return activity if spikes is None else with_input(activity, spikes)
 
 
 def _kept(outputs_at: Sequence[int] | None, steps: int) -> NDArray[np.int64]:

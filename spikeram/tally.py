@@ -93,7 +93,7 @@ class Tally:
             Of the samples that have not stopped, of which alone all arrays tell.
         """
         steps = activity.membrane.shape[1]
-        whole = activity if spikes is None else with_input(activity, spikes)
+        whole = with_input(activity, spikes)
         for name, trains in zip(self._counted, whole.spikes):
             self._negative[name] |= self._count(name, trains)
         output = self._decoder.take(activity.spikes[-1], activity.membrane)
@@ -190,9 +190,9 @@ class Tally:
                 self._active[node.name][self._samples] += _active_steps(node, arriving)
 
 
-def with_input(activity: Activity, spikes: NDArray[np.int8]) -> Activity:
-    """Return an activity with the input's spikes as its first layer's."""
-    return replace(activity, spikes=(spikes, *activity.spikes))
+def with_input(activity: Activity, spikes: NDArray[np.int8] | None) -> Activity:
+    """Return an activity with the input's spikes, if there are any, as its first layer's."""
+    return activity if spikes is None else replace(activity, spikes=(spikes, *activity.spikes))
 
 
 def _active_steps(layer: ChargeLayer, spikes: NDArray[np.int8]) -> NDArray[np.int64]:

@@ -31,15 +31,19 @@ from spikeram.programming import program  # noqa: E402
 from spikeram.simulation import simulate  # noqa: E402
 
 
-@pytest.fixture(scope="module")
-def digits():
-    """Return the first test images, and calibration images."""
+def at_hand(samples, few, name):
+    """Return test images, and a few training images to calibrate with, or skip the test."""
     if "SPIKERAM_DATA" not in os.environ:
         pytest.skip("SPIKERAM_DATA is not set, and a test fetches nothing.")
     try:
-        return mnist_cnn.samples("test"), mnist_cnn.samples("train").x[:200]
+        return samples("test"), samples("train").x[:few]
     except DataError as error:
-        pytest.skip(f"MNIST is not at hand: {error}")
+        pytest.skip(f"{name} is not at hand: {error}")
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return at_hand(mnist_cnn.samples, 200, "MNIST")
 
 
 def small(part):
@@ -186,13 +190,7 @@ def test_resnet20_has_the_published_number_of_weights():
 
 @pytest.fixture(scope="module")
 def photographs():
-    """Return test images, and training images to calibrate with."""
-    if "SPIKERAM_DATA" not in os.environ:
-        pytest.skip("SPIKERAM_DATA is not set, and a test fetches nothing.")
-    try:
-        return resnet20.samples("test"), resnet20.samples("train").x[:20]
-    except DataError as error:
-        pytest.skip(f"CIFAR-10 is not at hand: {error}")
+    return at_hand(resnet20.samples, 20, "CIFAR-10")
 
 
 def test_the_residual_network_survives_a_chip_where_its_shortcuts_are_spread(photographs):

@@ -146,7 +146,7 @@ def test_a_file_of_a_chip_keeps_its_shortcuts(tmp_path):
     )
 
 
-@pytest.mark.parametrize("rows", [[4, 5, 6, 99], [4, 4, 5, 6], [4, 5]])
+@pytest.mark.parametrize("rows", [[4, 5, 6, 99], [4, 99, 5, 6], [4, 4, 5, 6], [4, 5]])
 def test_a_file_whose_shortcuts_do_not_fit_is_refused(tmp_path, rows):
     chip = program(NETWORK, seed=0, shortcuts="digital")
     layers = list(chip.layers)
