@@ -16,7 +16,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spikeram._kernels.rows import tables_of, tiles_of
+from spikeram._kernels.rows import tiles_of
+from spikeram._kernels.tables import tables_of
 from spikeram.errors import CapacityError
 from spikeram.gather import Gather, weighted_sums
 from spikeram.groups import InputGroups

@@ -7,7 +7,6 @@ and counters are kept between pieces.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from types import MappingProxyType
@@ -28,7 +27,7 @@ from spikeram.charge import ChargeLayer
 from spikeram.engines import ChipBatch, Nodes, Pieces, check_same_network, most_by_bytes
 from spikeram.layer import Layer
 from spikeram.pool import MaxPool
-from spikeram.processors import processors
+from spikeram.processors import Threads
 from spikeram.read_noise import Reading
 from spikeram.recording import Activity
 from spikeram.wiring import INPUT, Wiring
@@ -42,7 +41,7 @@ DENSE_BURSTS = 0.25
 DENSE_SIZE = 2**18
 """Weights of the smallest layer that takes the product: below, calling it costs more."""
 
-TABLE_ENTRIES = 0.2
+TABLE_ENTRIES = 0.15
 """Rows that are added where spikes stand while one entry of a table is (see benchmarks)."""
 
 SAMPLES_AT_A_TIME = 64
@@ -135,14 +134,14 @@ class Clocked:
         """
         check_same_network([chip.nodes for chip in chips])
         running: list[_Running] = []
-        with _threads(self._threads) as pool:
+        with Threads(self._threads) as threads:
             for steps, spikes in pieces:
                 if running and going_on is not None:
                     chosen = going_on()
                     for one in running:
                         one.keep(chosen)
                 running = running or [_Running(chip, spikes, first_sample) for chip in chips]
-                yield _piece(running, steps, spikes, pool)
+                yield _piece(running, steps, spikes, threads)
                 # Nothing of a piece is held when the next is encoded.
                 del spikes
 
@@ -151,7 +150,7 @@ def _piece(
     running: Sequence[_Running],
     steps: int,
     spikes: NDArray[np.int8] | None,
-    pool: ThreadPoolExecutor,
+    threads: Threads,
 ) -> list[Activity]:
     """Return what chips do in the next steps."""
     out = [one.activity(steps) for one in running]
@@ -161,11 +160,10 @@ def _piece(
         block, n = place
         running[n].run(block, steps, spikes, out[n])
 
-    blocks = _blocks(running[0].n_samples, steps * running[0].widest, pool)
+    blocks = _blocks(running[0].n_samples, steps * running[0].widest, threads)
     if running[0].draws:
         blocks = [part for block in blocks for part in _in_a_row(running[0].samples, block)]
-    # list() waits, and raises what a thread raised.
-    list(pool.map(run, [(block, n) for block in blocks for n in range(len(running))]))
+    threads.each(run, [(block, n) for block in blocks for n in range(len(running))])
     for one in running:
         one.first_step += steps
     return out
@@ -401,8 +399,8 @@ def charge_of(layer: ChargeLayer, spikes: NDArray[np.int8], most: int = 1) -> ND
         """Add up a block of samples."""
         _charge(spikes[block], layer, most, charge[block])
 
-    with _threads() as pool:
-        list(pool.map(run, _blocks(n_samples, steps * layer.n_outputs, pool)))
+    with Threads() as threads:
+        threads.each(run, _blocks(n_samples, steps * layer.n_outputs, threads))
     return charge
 
 
@@ -453,8 +451,8 @@ def fire(
         _integrate(quiet, charge[block], bias, neurons, None, (0, 0), some, _no_charge(some))
         membrane[block] = neurons.u
 
-    with _threads() as pool:
-        list(pool.map(run, _blocks(n_samples, n_steps * layer.n_outputs, pool)))
+    with Threads() as threads:
+        threads.each(run, _blocks(n_samples, n_steps * layer.n_outputs, threads))
     return spikes, membrane
 
 
@@ -473,18 +471,14 @@ def _in_a_row(samples: NDArray[np.int64], block: slice) -> list[slice]:
     return [slice(start, stop) for start, stop in pairwise(ends)]
 
 
-def _blocks(n_samples: int, cells: int, pool: ThreadPoolExecutor) -> list[slice]:
+def _blocks(n_samples: int, cells: int, threads: Threads) -> list[slice]:
     """Return blocks of samples whose charges, `cells` integers each, stay in the cache.
 
     There are several for each thread, where there are samples enough.
     """
-    share = -(-n_samples // (_BLOCKS_OF_A_THREAD * pool._max_workers))
+    share = -(-n_samples // (_BLOCKS_OF_A_THREAD * threads.number))
     size = max(1, min(share, _CACHED_CHARGES // cells))
     return [slice(s, min(s + size, n_samples)) for s in range(0, n_samples, size)]
-
-
-def _threads(threads: int | None = None) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads or processors())
 
 
 def _bias(
@@ -554,21 +548,20 @@ def _charge(
     """
     n_inputs = spikes.shape[2]
     flat = spikes.reshape(-1, n_inputs)
+    out = charge.reshape(flat.shape[0], layer.n_outputs)
     if layer.gather is not None:
-        by_column = charge.reshape(flat.shape[0], layer.n_columns, layer.n_positions)
         places = layer.gather.places
         if most == 1:
             groups, limit = layer.groups, _table_limit(layer)
             charge_of_patches(
-                flat, layer.tiles, *places, layer.tables, groups.runs, groups.at, limit, by_column
+                flat, layer.tiles, *places, layer.tables, groups.runs, groups.at, limit, out
             )
         else:
-            bursts.charge_of_burst_patches(flat, layer.tiles, *places, by_column)
+            bursts.charge_of_burst_patches(flat, layer.tiles, *places, layer.n_positions, out)
         return charge
     product = layer.weight.size >= DENSE_SIZE and most * layer.largest_charge < 2**24
     share = DENSE_ACTIVITY if most == 1 else DENSE_BURSTS
     limit = int(share * n_inputs) if product else n_inputs
-    out = charge.reshape(flat.shape[0], layer.n_outputs)
     busy = np.empty(flat.shape[0], np.bool_)
     add_spikes = charge_of_spikes if most == 1 else bursts.charge_of_bursts
     add_spikes(flat, layer.tiles, limit, out, busy)
@@ -581,5 +574,4 @@ def _table_limit(layer: ChargeLayer) -> int:
     """Return the number of spikes in a step above which a convolution adds sums from tables."""
     gather = layer.gather
     assert gather is not None
-    entries = layer.groups.at.size + layer.groups.n_groups
-    return int(TABLE_ENTRIES * entries / max(1.0, gather.spread))
+    return int(TABLE_ENTRIES * layer.groups.cost / max(1.0, gather.spread))

@@ -15,11 +15,15 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from spikeram._kernels.rows import AT_ONCE, width_of
+from spikeram._kernels.rows import width_of
 from spikeram.runs import even_runs
 
 LARGEST_TABLES = 64 * 1024
 """Bytes of all tables of a tile with groups of eight: with more, four are as fast."""
+
+
+_RUN = 4
+"""Entries that are added while one input of a run is found (see benchmarks)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,8 +35,7 @@ class InputGroups:
     runs : int32 ndarray of shape (run, 3 + size)
         The inputs of all groups, as `even_runs` keeps them; the number of inputs stands for none.
     rows : int32 ndarray of shape (table, size)
-        Rows of the matrix at each table, -1 for none. The rows of a few tables make up `AT_ONCE`,
-        and the number of tables is a multiple of that few.
+        Rows of the matrix at each table, -1 for none.
     at : int32 ndarray of shape (position, table)
         Which group of inputs chooses from each table.
     """
@@ -45,6 +48,11 @@ class InputGroups:
     def n_groups(self) -> int:
         """Number of different groups of inputs."""
         return int(self.runs[:, 1].sum())
+
+    @cached_property
+    def cost(self) -> int:
+        """Time of one step with tables, in that of one entry."""
+        return self.at.size + self.n_groups + _RUN * self.runs.size
 
 
 def size_of(n_rows: int, n_columns: int) -> int:
@@ -67,16 +75,10 @@ def groups_of(index: NDArray[np.int32], n_inputs: int, size: int) -> InputGroups
         Rows of a group.
     """
     n_positions, n_rows, n_taps = index.shape
-    # Every tap becomes a row of its own. Those of one row, or of one pixel in several channels, are
-    # the same at other positions.
+    # Every tap becomes a row of its own, and the taps of a row follow each other.
     apart = n_rows * n_taps
-    if n_taps > 1:
-        order = np.arange(apart).reshape(n_rows, n_taps)
-    else:
-        order = np.arange(apart).reshape(-1, _period(index[..., 0])).T
-    order = np.pad(order, [(0, 0), (0, -order.shape[1] % size)], constant_values=-1)
-    order = order.reshape(-1, size)
-    order = np.pad(order, [(0, -len(order) % (AT_ONCE // size)), (0, 0)], constant_values=-1)
+    blocks = [np.arange(apart).reshape(n_rows, n_taps)] if n_taps > 1 else _blocks(index[..., 0])
+    order = np.concatenate([_filled(block, size) for block in blocks])
     nothing = np.full((n_positions, 1), -1, np.int32)
     flat = np.concatenate([index.reshape(n_positions, apart), nothing], axis=1)
     groups = flat[:, order].reshape(-1, size)
@@ -89,15 +91,53 @@ def groups_of(index: NDArray[np.int32], n_inputs: int, size: int) -> InputGroups
     )
 
 
-def _period(index: NDArray[np.int32]) -> int:
-    """Return after how many rows the same place follows in the next channel; all rows if never."""
-    n_rows = int(index.shape[1])
-    for period in range(1, n_rows // 2 + 1):
-        if n_rows % period:
-            continue
-        before, after = index[:, :-period], index[:, period:]
-        there = before >= 0
-        moved = (after - before)[there]
-        if np.array_equal(there, after >= 0) and np.all(moved == moved[:1]):
-            return period
-    return n_rows
+def _filled(block: NDArray[np.intp], size: int) -> NDArray[np.intp]:
+    """Return lines of rows in groups, the last of each line filled up with -1."""
+    whole = np.pad(block, [(0, 0), (0, -block.shape[1] % size)], constant_values=-1)
+    return whole.reshape(-1, size)
+
+
+def _blocks(index: NDArray[np.int32]) -> list[NDArray[np.intp]]:
+    """Return the rows in blocks, of which a line holds the same place in all channels.
+
+    Inputs that follow each other in a line are the same at other positions of a convolution. A
+    shortcut added to one has rows of its own kind, and becomes a block of its own.
+    """
+    shape, first_input = _shapes(index)
+    blocks, start = [], 0
+    while start < shape.size:
+        period, channels = _repeated(shape[start:], first_input[start:])
+        rows = np.arange(start, start + period * channels)
+        blocks.append(rows.reshape(channels, period).T)
+        start += rows.size
+    return blocks
+
+
+def _shapes(index: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return numbers that are equal for rows whose inputs differ by a constant, and their first."""
+    found: dict[bytes, int] = {}
+    shape = np.empty(index.shape[1], np.int64)
+    first = np.empty(index.shape[1], np.int64)
+    for row, inputs in enumerate(np.ascontiguousarray(index.T)):
+        there = inputs >= 0
+        first[row] = inputs[there][0] if there.any() else 0
+        moved = np.where(there, inputs - first[row], np.iinfo(np.int64).min)
+        shape[row] = found.setdefault(moved.tobytes(), len(found))
+    return shape, first
+
+
+def _repeated(shape: NDArray[np.int64], first: NDArray[np.int64]) -> tuple[int, int]:
+    """Return after how many rows they repeat, moved by a constant, and how often they stand there.
+
+    Of all such beginnings it is the longest; where there is none, all rows stand once.
+    """
+    best = (shape.size, 1)
+    covered = 0
+    for period in range(1, shape.size // 2 + 1):
+        moved = first[period:] - first[:-period]
+        same = (shape[period:] == shape[:-period]) & (moved == moved[0])
+        rows = int(np.argmin(same)) if not same.all() else same.size
+        channels = 1 + rows // period
+        if channels > 1 and period * channels > covered:
+            best, covered = (period, channels), period * channels
+    return best

@@ -19,7 +19,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from spikeram._kernels.pool import pool_trains
+from spikeram._kernels.pool import pool_squares, pool_trains
+from spikeram.runs import even_runs
 
 Counters: TypeAlias = tuple[NDArray[np.int32], NDArray[np.int32]]
 """Spikes so far of each input and of each output, (sample, input) and (sample, output)."""
@@ -92,8 +93,25 @@ class MaxPool:
         pooled = np.empty((*incoming.shape[:2], self.n_outputs), np.int8) if out is None else out
         if counters is None:
             counters = self.counters(incoming.shape[0], incoming.shape[2])
-        pool_trains(incoming, self._taps(incoming.shape[2]), *counters, pooled)
+        if self._squares is None:
+            pool_trains(incoming, self._taps(incoming.shape[2]), *counters, pooled)
+        else:
+            pool_squares(incoming, self._squares, *counters, pooled)
         return pooled
+
+    @cached_property
+    def _squares(self) -> NDArray[np.int32] | None:
+        """Runs of outputs of two by two neighbours; None where any output has other taps.
+
+        They are found with vectors, of which most pools profit.
+        """
+        index = self.index
+        if index.shape[1] != 4 or np.any(index < 0):
+            return None
+        corners = index[:, [0, 2]]
+        pairs = np.array_equal(index[:, [1, 3]], corners + 1) and not np.any(corners % 2)
+        runs = even_runs(corners, nothing=-1)
+        return runs if pairs and np.all((runs[:, 2] == 2) | (runs[:, 1] == 1)) else None
 
     def _taps(self, n_inputs: int) -> NDArray[np.uint32]:
         """Return the inputs of each output, tap by tap, `n_inputs` for none; found once."""

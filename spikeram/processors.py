@@ -1,8 +1,14 @@
-"""How many threads to start: the processors of the machine, or a worker's share of them."""
+"""Threads: as many as the machine has processors, or a worker's share of them."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import TypeVar
+
+Part = TypeVar("Part")
 
 
 def processors() -> int:
@@ -13,3 +19,39 @@ def processors() -> int:
     """
     share = os.environ.get("NUMBA_NUM_THREADS", "")
     return int(share) if share.isdecimal() and int(share) else os.cpu_count() or 1
+
+
+class Threads:
+    """Threads that share work out, for as long as a ``with`` statement.
+
+    Parameters
+    ----------
+    number : int, optional
+        How many; by default `processors`. One is the thread of the caller: to hand work over would
+        take longer than many a network.
+    """
+
+    def __init__(self, number: int | None = None) -> None:
+        self.number = number or processors()
+        self._pool = ThreadPoolExecutor(self.number) if self.number > 1 else None
+
+    def __enter__(self) -> Threads:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._pool is not None:
+            self._pool.shutdown()
+
+    def each(self, work: Callable[[Part], None], parts: Iterable[Part]) -> None:
+        """Do the work of all parts; raise what it raised."""
+        if self._pool is None:
+            for part in parts:
+                work(part)
+        else:
+            # list() waits, and raises what a thread raised.
+            list(self._pool.map(work, parts))

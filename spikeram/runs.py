@@ -12,8 +12,8 @@ def even_runs(places: NDArray[np.int32], nothing: int) -> NDArray[np.int32]:
     Parameters
     ----------
     places : int32 ndarray of shape (entry, tap)
-        Places of each entry; entries of a run have every place, and all of an entry's places grow
-        by the same number from one entry to the next.
+        Places of each entry; all places of the entries of a run grow by the same number from one
+        entry to the next, and where one has no place, none has.
     nothing : int
         What stands for no place.
 
@@ -24,16 +24,18 @@ def even_runs(places: NDArray[np.int32], nothing: int) -> NDArray[np.int32]:
 
     Examples
     --------
-    >>> even_runs(np.array([[0, 4], [2, 6], [4, 8], [9, 9]], np.int32), nothing=9).tolist()
-    [[0, 3, 2, 0, 4], [3, 1, 0, 9, 9]]
+    >>> even_runs(np.array([[0, 4], [2, 6], [4, 9], [5, 9]], np.int32), nothing=9).tolist()
+    [[0, 2, 2, 0, 4], [2, 2, 1, 4, 9]]
     """
-    whole = (places != nothing).all(axis=1)
+    there = places != nothing
     grown = np.diff(places, axis=0)
-    even = whole[1:] & whole[:-1] & (grown == grown[:, :1]).all(axis=1)
+    # By how much the first place grows that there is.
+    by = np.take_along_axis(grown, there[1:].argmax(axis=1)[:, np.newaxis], axis=1)
+    even = (there[1:] == there[:-1]).all(axis=1) & ((grown == by) | ~there[1:]).all(axis=1)
     found: list[list[int]] = []
     for entry, own in enumerate(places.tolist()):
         if entry and even[entry - 1]:
-            run, stride = found[-1], int(grown[entry - 1, 0])
+            run, stride = found[-1], int(by[entry - 1, 0])
             if run[1] == 1 or run[2] == stride:
                 run[1:3] = [run[1] + 1, stride]
                 continue

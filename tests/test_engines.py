@@ -149,7 +149,7 @@ def peak(steps):
 
 def test_ten_thousand_steps_take_the_memory_of_a_hundred_where_counts_are_kept(monkeypatch):
     # Threads meet at their largest by chance, and more often in more steps.
-    monkeypatch.setattr("spikeram.clocked.processors", lambda: 1)
+    monkeypatch.setattr("spikeram.processors.processors", lambda: 1)
     peak(100)  # compiles
     few, many = peak(100), peak(10_000)
     # The trains alone of 10,000 steps have 34 MB. What differs are objects of the interpreter.

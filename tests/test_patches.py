@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
+from spikeram._kernels.columns import write_columns
 from spikeram._kernels.crossbar import charge_of_patches
-from spikeram._kernels.rows import AT_ONCE, tables_of, tiles_of
+from spikeram._kernels.rows import tiles_of
+from spikeram._kernels.tables import tables_of
 from spikeram.gather import Gather, convolution
 from spikeram.groups import groups_of, size_of
 
@@ -23,18 +25,28 @@ def gathers():
         "one channel": convolution((1, 8, 8), (3, 3), padding=(1, 1))[0],
         "after an average pool": Gather(pooled.reshape(4, 4, 4), 64),
         "irregular": Gather(np.random.default_rng(0).integers(-1, 30, (11, 7, 1)), 30),
+        "with a shortcut": Gather(
+            np.concatenate(
+                [
+                    convolution((5, 6, 6), (3, 3), padding=(1, 1))[0].index,
+                    convolution((5, 6, 6), (1, 1))[0].index + 180,
+                ],
+                axis=1,
+            ),
+            360,
+        ),
         "a single row": Gather(np.array([[[0]], [[-1]]]), 1),
     }
 
 
 def charge(gather, weight, spikes, limit, size):
-    out = np.empty((spikes.shape[0], weight.shape[1], gather.n_positions), np.int32)
+    out = np.empty((spikes.shape[0], weight.shape[1] * gather.n_positions), np.int32)
     groups = groups_of(gather.index, gather.n_inputs, size)
     tables = tables_of(weight, groups.rows)
     charge_of_patches(
         spikes, tiles_of(weight), *gather.places, tables, groups.runs, groups.at, limit, out
     )
-    return out
+    return out.reshape(spikes.shape[0], -1, gather.n_positions)
 
 
 def expected(gather, weight, spikes):
@@ -88,7 +100,39 @@ def test_channels_of_a_pixel_share_their_group():
     groups = groups_of(gather.index, gather.n_inputs, 4)
     # Two groups of four channels for each pixel, and the one of no inputs at the border.
     assert groups.n_groups == 2 * 36 + 1
-    assert groups.at.shape[1] * 4 % AT_ONCE == 0
+
+
+def test_a_shortcut_leaves_the_channels_of_a_pixel_together():
+    gather = convolution((8, 6, 6), (3, 3), padding=(1, 1))[0]
+    direct = convolution((8, 6, 6), (1, 1))[0]
+    index = np.concatenate([gather.index, direct.index + gather.n_inputs], axis=1)
+    groups = groups_of(index, 2 * gather.n_inputs, 4)
+    # Two groups for each pixel of either source, and no more tables than rows need.
+    assert groups.n_groups == 4 * 36 + 1
+    assert groups.rows.shape == (18 + 2, 4)
+    assert len(groups.runs) < 8
+
+
+@pytest.mark.parametrize(("channels", "n_groups"), [(1, 96), (3, 144), (6, 144)])
+def test_few_channels_take_few_runs(channels, n_groups):
+    gather = convolution((channels, 12, 12), (5, 5))[0]
+    groups = groups_of(gather.index, gather.n_inputs, 8)
+    # The pixels; of one channel, those of five rows in a column, which five positions share.
+    assert groups.n_groups == n_groups
+    assert len(groups.runs) == 1
+
+
+@pytest.mark.parametrize("positions", [1, 7, 8, 49])
+@pytest.mark.parametrize("columns", [(0, 8), (8, 21), (16, 64), (64, 66)])
+def test_charges_are_written_by_columns(positions, columns):
+    first, last = columns
+    rng = np.random.default_rng(2)
+    charge = rng.integers(-(2**30), 2**30, (positions, 64)).astype(np.int32)
+    out = np.zeros((70, positions), np.int32)
+    write_columns(charge.reshape(-1), 64, out.reshape(-1), first, last)
+    np.testing.assert_array_equal(out[first:last], charge[:, : last - first].T)
+    assert not out[:first].any()
+    assert not out[last:].any()
 
 
 def test_groups_of_eight_are_for_tables_that_stay_in_the_cache():

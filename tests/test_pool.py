@@ -28,6 +28,28 @@ def test_the_count_of_an_output_is_the_largest_of_its_inputs_after_every_step(se
         np.testing.assert_array_equal(np.cumsum(pooled, axis=1)[..., j], expected)
 
 
+@pytest.mark.parametrize("shape", [(1, 2, 2), (3, 4, 6), (2, 10, 34), (1, 6, 16), (2, 5, 4)])
+def test_squares_of_neighbours_are_pooled_as_any_taps_are(shape):
+    channels, height, width = shape
+    places = np.arange(np.prod(shape), dtype=np.int32).reshape(shape)[:, : height // 2 * 2]
+    squares = places.reshape(channels, height // 2, 2, width // 2, 2).swapaxes(2, 3).reshape(-1, 4)
+    rng = np.random.default_rng(0)
+    spikes = rng.integers(-1, 2, (3, 40, places.max() + 2)).astype(np.int8)
+    pool, turned = MaxPool("pool", "", squares), MaxPool("pool", "", squares[:, ::-1])
+    assert pool._squares is not None
+    assert turned._squares is None
+    whole = pool.spikes(spikes)
+    np.testing.assert_array_equal(whole, turned.spikes(spikes))
+    counters = pool.counters(3, spikes.shape[2])
+    parts = [pool.spikes(spikes[:, some], counters) for some in (slice(0, 7), slice(7, None))]
+    np.testing.assert_array_equal(np.concatenate(parts, axis=1), whole)
+
+
+@pytest.mark.parametrize("index", [[[0, 1, 4, -1]], [[1, 2, 5, 6]], [[0, 2, 4, 6]], [[0, 1]]])
+def test_other_taps_are_no_squares(index):
+    assert MaxPool("pool", "", index)._squares is None
+
+
 @given(seed=TRAINS)
 def test_an_output_spikes_once_in_a_step_at_most(seed):
     pool, spikes = random_case(seed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from spikeram._kernels.crossbar import write_columns
+from spikeram._kernels.columns import write_columns
 from spikeram._kernels.neuron import _fire_signed, noise
 from spikeram._kernels.rows import add_row
 
@@ -63,7 +63,7 @@ def integrate_bursts(
                 if _fire_once(held, threshold, low, fired) == 0:
                     break
                 continue
-            _fire_signed(held, threshold, negative, low, high, held, count, once)
+            _fire_signed(threshold, negative, low, high, held, count, once)
             moved = np.int32(0)
             for j in range(u.size):
                 fired[j] += once[j]
@@ -114,10 +114,10 @@ def charge_of_bursts(spikes, tiles, limit, out, busy):
 
 
 @numba.njit(nogil=True, cache=True)
-def charge_of_burst_patches(spikes, tiles, start, position, row, out):
+def charge_of_burst_patches(spikes, tiles, start, position, row, n_positions, out):
     """Write the charge of bursts at every position of a convolution: as `charge_of_patches`."""
-    n_positions = out.shape[2]
     width = tiles.shape[2]
+    n_columns = out.shape[1] // n_positions
     charge = np.empty(n_positions * width, np.int32)
     for t in range(tiles.shape[0]):
         for k in range(spikes.shape[0]):
@@ -127,7 +127,8 @@ def charge_of_burst_patches(spikes, tiles, start, position, row, out):
                 if number != 0:
                     for n in range(start[i], start[i + 1]):
                         add_row(tiles[t], row[n] * width, number, charge, position[n] * width)
-            write_columns(charge, width, out[k, t * width : (t + 1) * width])
+            last = min((t + 1) * width, n_columns)
+            write_columns(charge, width, out[k], t * width, last)
 
 
 @numba.njit(nogil=True, cache=True)

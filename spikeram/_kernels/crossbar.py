@@ -9,7 +9,10 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from spikeram._kernels.rows import AT_ONCE, add_entries, add_row, sum_rows, take_entries, take_rows
+from spikeram._kernels.columns import write_columns
+from spikeram._kernels.rows import AT_ONCE, add_row, sum_rows, take_rows
+from spikeram._kernels.signs import ROOM, count_signs, list_spikes
+from spikeram._kernels.tables import add_entries
 
 
 @numba.njit(nogil=True, cache=True)
@@ -19,29 +22,6 @@ def _filled(places, n, row):
         places[n] = row
         n += 1
     return n
-
-
-@numba.njit(nogil=True, cache=True)
-def _listed(spikes, negative, width, places, n):
-    """Enter the rows of all spikes of a sign into a list; return its end."""
-    # Without branches: which inputs spike cannot be foretold.
-    if negative:
-        for i in range(spikes.size):
-            places[n] = i * width
-            n += spikes[i] < 0
-    else:
-        for i in range(spikes.size):
-            places[n] = i * width
-            n += spikes[i] > 0
-    return n
-
-
-@numba.njit(nogil=True, cache=True)
-def _any_negative(spikes):
-    found = np.int8(0)
-    for i in range(spikes.size):
-        found |= spikes[i]
-    return found < 0
 
 
 @numba.njit(nogil=True, cache=True)
@@ -55,16 +35,13 @@ def charge_of_spikes(spikes, tiles, limit, out, busy):
     n_steps, n_inputs = spikes.shape
     width = tiles.shape[2]
     zeros = np.int32(n_inputs * width)
-    # Each list may be filled up, and the next entry is written before it is known to count.
+    # Each list may be filled up.
     room = n_inputs + AT_ONCE
-    added = np.empty(n_steps * room + 1, np.int32)
-    removed = np.empty(n_steps * room + 1, np.int32)
+    added = np.empty(n_steps * room + ROOM, np.int32)
+    removed = np.empty(n_steps * room + ROOM, np.int32)
     ends = np.zeros((n_steps + 1, 2), np.int64)
     for k in range(n_steps):
-        n_added, n_removed = ends[k]
-        n_added = _listed(spikes[k], False, width, added, n_added)
-        if _any_negative(spikes[k]):
-            n_removed = _listed(spikes[k], True, width, removed, n_removed)
+        n_added, n_removed = list_spikes(spikes[k], width, added, ends[k, 0], removed, ends[k, 1])
         busy[k] = n_added - ends[k, 0] + n_removed - ends[k, 1] > limit
         if busy[k]:
             n_added, n_removed = ends[k]
@@ -97,19 +74,16 @@ def _add_lists(tiles, added, removed, ends, left_out, out):
 
 
 @numba.njit(nogil=True, cache=True)
-def _split(spikes, up, down):
-    """Write where spikes of either sign are, as 0 or 1; return how many there are of each."""
-    n_up = np.int32(0)
-    n_down = np.int32(0)
+def _split(spikes, both, up, down):
+    """Write where spikes of either sign are, as 0 or 1; `both` says whether there are both."""
+    if not both:
+        for i in range(spikes.size):
+            up[i] = np.uint8(spikes[i])
+        return
     for i in range(spikes.size):
         up[i] = np.uint8(spikes[i] > 0)
     for i in range(spikes.size):
         down[i] = np.uint8(spikes[i] < 0)
-    for i in range(spikes.size):
-        n_up += up[i]
-    for i in range(spikes.size):
-        n_down += down[i]
-    return n_up, n_down
 
 
 @numba.njit(nogil=True, cache=True)
@@ -119,38 +93,28 @@ def _masks(spiked, runs, masks):
         first, n, stride = runs[r, 0], runs[r, 1], runs[r, 2]
         some = masks[first : first + n]
         some[:] = 0
-        for bit in range(runs.shape[1] - 3):
-            at = runs[r, 3 + bit]
-            if stride == 1:
-                # One after the other: the processor takes many at once.
+        # From the highest bit on: bytes can be doubled many at once, but not shifted.
+        for bit in range(runs.shape[1] - 1, 2, -1):
+            at = runs[r, bit]
+            if at == spiked.size - 1:
+                for q in range(n):
+                    some[q] = np.uint8(some[q] + some[q])
+            elif stride == 1:
                 inputs = spiked[at : at + n]
                 for q in range(n):
-                    some[q] |= inputs[q] << bit
+                    some[q] = np.uint8(some[q] + some[q] + inputs[q])
             else:
                 for q in range(n):
-                    some[q] |= spiked[at + q * stride] << bit
+                    some[q] = np.uint8(some[q] + some[q] + spiked[at + q * stride])
 
 
 @numba.njit(nogil=True, cache=True)
-def _scatter(spiked, inputs, number, tile, start, position, row, charge):
-    """Add `number` times the rows of each input that spiked where it stands."""
+def _scatter(inputs, number, tile, start, position, row, charge):
+    """Add `number` times the rows of each input where it stands."""
     width = tile.shape[1]
-    n = 0
-    for i in range(spiked.size - 1):
-        inputs[n] = i
-        n += spiked[i]
-    for a in range(n):
-        for m in range(start[inputs[a]], start[inputs[a] + 1]):
+    for i in inputs:
+        for m in range(start[i], start[i + 1]):
             add_row(tile, row[m] * width, np.int32(number), charge, position[m] * width)
-
-
-@numba.njit(nogil=True, cache=True)
-def write_columns(charge, width, out):
-    """Write a charge of one row for each position by columns: out (column, position)."""
-    for j in range(out.shape[0]):
-        column = out[j]
-        for p in range(column.size):
-            column[p] = charge[p * width + j]
 
 
 @numba.njit(nogil=True, cache=True)
@@ -161,35 +125,46 @@ def charge_of_patches(spikes, tiles, start, position, row, tables, runs, at, lim
     row ``row[n]``, for n from ``start[i]`` to ``start[i + 1]``. More of them choose from tables.
     spikes (step, input) int8 in {-1, 0, 1}; tiles (tile, row + 1, column) int16; tables (tile,
     table, entry, column) int16; runs and at (position, table) int32, those of
-    `spikeram.groups`; out (step, column, position) int32.
+    `spikeram.groups`; out (step, column * position) int32.
     """
     n_steps, n_inputs = spikes.shape
-    n_positions = out.shape[2]
     width = tiles.shape[2]
-    inputs = np.empty(n_inputs + 1, np.int32)
+    n_columns = out.shape[1] // at.shape[0]
+    # Of two steps at a time, by sign: the inputs that spike, or which of each group do.
+    count = np.zeros((2, 2), np.int64)
+    inputs = np.empty((2, 2, n_inputs + ROOM), np.int32)
+    masks = np.zeros((2, 2, runs[-1, 0] + runs[-1, 1]), np.uint8)
     # The last one stands for no input.
-    up = np.zeros(n_inputs + 1, np.uint8)
-    down = np.zeros(n_inputs + 1, np.uint8)
-    masks_up = np.zeros(runs[-1, 0] + runs[-1, 1], np.uint8)
-    masks_down = np.zeros_like(masks_up)
-    charge = np.empty(n_positions * width, np.int32)
-    for k in range(n_steps):
-        n_up, n_down = _split(spikes[k], up, down)
-        if n_up > limit:
-            _masks(up, runs, masks_up)
-        if n_down > limit:
-            _masks(down, runs, masks_down)
+    spiked = np.zeros((2, n_inputs + 1), np.uint8)
+    charge = np.empty((2, at.shape[0] * width), np.int32)
+    for k in range(0, n_steps, 2):
+        n = min(2, n_steps - k)
+        for s in range(n):
+            count[0, s], count[1, s] = count_signs(spikes[k + s])
+            if max(count[0, s], count[1, s]) > limit:
+                _split(spikes[k + s], count[1, s] > 0, spiked[0, :n_inputs], spiked[1, :n_inputs])
+            if 0 < count[0, s] <= limit or 0 < count[1, s] <= limit:
+                list_spikes(spikes[k + s], 1, inputs[0, s], 0, inputs[1, s], 0)
+            for sign in range(2):
+                if count[sign, s] > limit:
+                    _masks(spiked[sign], runs, masks[sign, s])
         for t in range(tiles.shape[0]):
             charge[:] = 0
-            if n_up > limit:
-                add_entries(tables[t], masks_up, at, charge)
-            elif n_up > 0:
-                _scatter(up, inputs, 1, tiles[t], start, position, row, charge)
-            if n_down > limit:
-                take_entries(tables[t], masks_down, at, charge)
-            elif n_down > 0:
-                _scatter(down, inputs, -1, tiles[t], start, position, row, charge)
-            write_columns(charge, width, out[k, t * width : (t + 1) * width])
+            for sign in range(2):
+                chosen = masks[sign]
+                if n == 2 and min(count[sign, 0], count[sign, 1]) > limit:
+                    add_entries(tables[t], chosen, 0, 2, at, charge, sign)
+                    continue
+                for s in range(n):
+                    if count[sign, s] > limit:
+                        add_entries(tables[t], chosen, s, 1, at, charge, sign)
+                    elif count[sign, s] > 0:
+                        some = inputs[sign, s, : count[sign, s]]
+                        _scatter(some, 1 - 2 * sign, tiles[t], start, position, row, charge[s])
+            for s in range(n):
+                first = t * width
+                last = min(first + width, n_columns)
+                write_columns(charge[s], width, out[k + s], first, last)
 
 
 @numba.njit(nogil=True, cache=True)

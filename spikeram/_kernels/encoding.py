@@ -6,6 +6,7 @@ import numba
 import numpy as np
 
 from spikeram._kernels.random import philox
+from spikeram._kernels.signs import count_ones
 
 
 @numba.njit(nogil=True, cache=True)
@@ -95,6 +96,7 @@ def add_counts(spikes, samples, counts):
     least = np.int8(0)
     most = np.int8(0)
     for s in range(spikes.shape[0]):
+        bits = np.int8(0)
         # Bytes hold the counts of 128 steps, thirty-two lanes to a register and more.
         for start in range(0, spikes.shape[1], 128):
             few[:] = 0
@@ -104,12 +106,24 @@ def add_counts(spikes, samples, counts):
                     few[i] += np.uint8(train[i] != 0)
                 # Once more, in the first cache now: either loop alone stays in registers.
                 for i in range(few.size):
-                    least = min(least, train[i])
-                for i in range(few.size):
-                    most = max(most, train[i])
+                    bits |= train[i]
             own = counts[samples[s]]
             for i in range(few.size):
                 own[i] += np.int32(few[i])
+        if bits == 0 or bits == 1:
+            most = max(most, bits)
+        else:
+            for k in range(spikes.shape[1]):
+                least, most = _extremes(spikes[s, k], least, most)
+    return least, most
+
+
+@numba.njit(nogil=True, cache=True)
+def _extremes(train, least, most):
+    for i in range(train.size):
+        least = min(least, train[i])
+    for i in range(train.size):
+        most = max(most, train[i])
     return least, most
 
 
@@ -134,16 +148,6 @@ def driven_steps(spikes, counts):
             for i in range(train.size):
                 any_bits |= train[i]
             counts[s] += np.int64(any_bits != 0)
-
-
-@numba.njit(nogil=True, cache=True)
-def _ones(word):
-    """Return the number of ones: of pairs, of fours and of bytes, which a product adds up."""
-    word -= (word >> np.uint64(1)) & np.uint64(0x5555555555555555)
-    fours = np.uint64(0x3333333333333333)
-    word = (word & fours) + ((word >> np.uint64(2)) & fours)
-    word = (word + (word >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
-    return np.int64((word * np.uint64(0x0101010101010101)) >> np.uint64(56))
 
 
 @numba.njit(nogil=True, cache=True)
@@ -178,4 +182,4 @@ def driven_positions(spikes, runs, classes, n_classes, counts):
                 word = np.uint64(0)
                 for tap in range(classes.shape[1]):
                     word |= steps_of[classes[p, tap]]
-                counts[s] += _ones(word)
+                counts[s] += count_ones(word)

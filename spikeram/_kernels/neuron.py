@@ -41,42 +41,64 @@ def integrate(charge, bias, threshold, rail, ternary, subtract, u, spikes, trace
     int32; u (output,) int32, changed; spikes (step, output) int8, written; trace (step or 0,
     output) int32, the membrane after each step's reset, written where it has steps.
     """
+    driven = charge.shape[0] > 0
     traced = trace.shape[0] > 0
-    low = -threshold if ternary else np.full_like(threshold, np.iinfo(np.int32).min)
-    held = np.empty_like(u)
+    both = np.int32(ternary)
+    limit = np.int32(rail)
     for k in range(spikes.shape[0]):
-        _hold(charge, k, bias, np.int32(rail), u, held)
-        _fire(held, threshold, low, subtract, u, spikes[k])
+        fired = spikes[k]
+        if not subtract:
+            _hold(charge, k, bias, limit, u)
+            _fire_to_zero(threshold, both, u, fired)
+        elif driven:
+            _step(charge[k], bias, threshold, limit, both, u, fired)
+        else:
+            _step_alone(bias, threshold, limit, both, u, fired)
         if traced:
             trace[k] = u
 
 
 @numba.njit(nogil=True, cache=True)
-def _hold(charge, k, bias, rail, u, held):
-    """Write membranes with what arrives in step `k`, clipped, before they are compared."""
-    # Arrays and widths are few enough in each loop for it to stay in vector registers.
-    if charge.shape[0] > 0:
-        arriving = charge[k]
-        for j in range(u.size):
-            held[j] = min(max(np.int32(u[j] + bias[j] + arriving[j]), -rail), rail)
-    else:
-        for j in range(u.size):
-            held[j] = min(max(np.int32(u[j] + bias[j]), -rail), rail)
+def _step(arriving, bias, threshold, rail, both, u, fired):
+    """Integrate, clip and compare membranes; take a threshold from those that fire."""
+    # Two arrays are written and three are read: with more, it would not stay in vector registers.
+    for j in range(u.size):
+        v = min(max(np.int32(u[j] + bias[j] + arriving[j]), -rail), rail)
+        net = np.int32(np.int32(v >= threshold[j]) - both * np.int32(v <= -threshold[j]))
+        fired[j] = np.int8(net)
+        u[j] = np.int32(v - net * threshold[j])
 
 
 @numba.njit(nogil=True, cache=True)
-def _fire(held, threshold, low, subtract, u, fired):
-    """Compare membranes, take a threshold or all of it from those that fire, and write spikes."""
-    if subtract:
+def _step_alone(bias, threshold, rail, both, u, fired):
+    """Step without spikes that arrive."""
+    for j in range(u.size):
+        v = min(max(np.int32(u[j] + bias[j]), -rail), rail)
+        net = np.int32(np.int32(v >= threshold[j]) - both * np.int32(v <= -threshold[j]))
+        fired[j] = np.int8(net)
+        u[j] = np.int32(v - net * threshold[j])
+
+
+@numba.njit(nogil=True, cache=True)
+def _hold(charge, k, bias, rail, u):
+    """Add what arrives in step `k` to membranes, clipped, before they are compared."""
+    if charge.shape[0] > 0:
+        arriving = charge[k]
         for j in range(u.size):
-            net = np.int32(np.int32(held[j] >= threshold[j]) - np.int32(held[j] <= low[j]))
-            fired[j] = np.int8(net)
-            u[j] = np.int32(held[j] - net * threshold[j])
+            u[j] = min(max(np.int32(u[j] + bias[j] + arriving[j]), -rail), rail)
     else:
         for j in range(u.size):
-            net = np.int32(np.int32(held[j] >= threshold[j]) - np.int32(held[j] <= low[j]))
-            fired[j] = np.int8(net)
-            u[j] = np.int32(held[j] * (1 - net * net))
+            u[j] = min(max(np.int32(u[j] + bias[j]), -rail), rail)
+
+
+@numba.njit(nogil=True, cache=True)
+def _fire_to_zero(threshold, both, u, fired):
+    """Compare membranes, take all from those that fire, and write spikes."""
+    for j in range(u.size):
+        v = u[j]
+        net = np.int32(np.int32(v >= threshold[j]) - both * np.int32(v <= -threshold[j]))
+        fired[j] = np.int8(net)
+        u[j] = np.int32(v * (1 - net * net))
 
 
 @numba.njit(nogil=True, cache=True)
@@ -154,18 +176,32 @@ def integrate_noisy_batch(
 
 
 @numba.njit(nogil=True, cache=True)
-def _fire_signed(v, threshold, negative, low, high, u, count, fired):
+def _fire_signed(threshold, negative, low, high, u, count, fired):
+    """Compare membranes by their counts, take or give a threshold, and write spikes."""
     # Products instead of branches keep the loop in vector registers, seven times as fast.
     for j in range(u.size):
+        v = u[j]
         above = np.int32(count[j] > 0)
         below = np.int32(count[j] < 0)
-        up = np.int32(v[j] >= threshold[j] + below * (high[j] - threshold[j]))
-        down = np.int32(v[j] < low[j] - above * low[j])
+        up = np.int32(v >= threshold[j] + below * (high[j] - threshold[j]))
+        down = np.int32(v < low[j] - above * low[j])
         taken = up * (threshold[j] + below * (negative[j] - threshold[j]))
         given = down * (negative[j] + above * (threshold[j] - negative[j]))
-        u[j] = np.int32(v[j] - taken + given)
+        u[j] = np.int32(v - taken + given)
         count[j] = np.int32(count[j] + up - down)
         fired[j] = np.int8(up) - np.int8(down)
+
+
+@numba.njit(nogil=True, cache=True)
+def _step_rectified(arriving, bias, threshold, rail, u, count, fired):
+    """Hold, and do what `_fire_signed` does where no count can be below zero, much faster."""
+    for j in range(u.size):
+        v = min(max(np.int32(u[j] + bias[j] + arriving[j]), -rail), rail)
+        above = np.int32(count[j] > 0)
+        net = np.int32(np.int32(v >= threshold[j]) - above * np.int32(v < 0))
+        u[j] = np.int32(v - net * threshold[j])
+        count[j] = np.int32(count[j] + net)
+        fired[j] = np.int8(net)
 
 
 @numba.njit(nogil=True, cache=True)
@@ -186,17 +222,21 @@ def integrate_signed(
     for j in range(u.size):
         low[j] = (threshold[j] - negative[j]) // 2 if negative[j] > 0 else np.int32(-(2**31))
     high = low + negative
-    held = np.empty(u.size, np.int32)
+    rectified = not np.any(negative)
     for k in range(spikes.shape[0]):
-        if random:
-            for j in range(u.size):
-                v = np.int64(u[j]) + bias[j] + noise(key, first_step + k, sample, j, sigma, kick)
-                if driven:
-                    v += charge[k, j]
-                held[j] = min(max(v, -rail), rail)
+        if rectified and driven and not random:
+            _step_rectified(charge[k], bias, threshold, np.int32(rail), u, count, spikes[k])
         else:
-            _hold(charge, k, bias, np.int32(rail), u, held)
-        _fire_signed(held, threshold, negative, low, high, u, count, spikes[k])
+            if random:
+                for j in range(u.size):
+                    v = np.int64(u[j]) + bias[j]
+                    v += noise(key, first_step + k, sample, j, sigma, kick)
+                    if driven:
+                        v += charge[k, j]
+                    u[j] = min(max(v, -rail), rail)
+            else:
+                _hold(charge, k, bias, np.int32(rail), u)
+            _fire_signed(threshold, negative, low, high, u, count, spikes[k])
         if traced:
             trace[k] = u
 

@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numba
 import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from spikeram._kernels.rows import I32, vector
+
+LANES = 8
+"""Outputs of a row that are found at once; so many more numbers are read and written after each."""
+
+_LANES = ir.VectorType(I32, LANES)
 
 _NOTHING = np.int32(-(2**31))
 
@@ -41,15 +53,76 @@ def pool_trains(spikes, taps, counts, largest, out):
     for s in range(spikes.shape[0]):
         own[:n_inputs] = counts[s]
         for k in range(spikes.shape[1]):
-            arriving = spikes[s, k]
-            for i in range(n_inputs):
-                own[i] += arriving[i]
+            _count(spikes[s, k], own)
             _largest(own, taps, found)
-            before, fired = largest[s], out[s, k]
-            for j in range(found.size):
-                fired[j] = np.int8(found[j] - before[j])
-            before[:] = found
+            _fire(found, largest[s], out[s, k])
         counts[s] = own[:n_inputs]
+
+
+@numba.njit(nogil=True, cache=True)
+def pool_squares(spikes, runs, counts, largest, out):
+    """Write what `pool_trains` does where outputs have two neighbours in each of two rows.
+
+    runs (run, 5) int32, those of `spikeram.runs.even_runs` for the first inputs of both rows of
+    each output, which are even and grow by two; the other arrays are those of `pool_trains`.
+    """
+    n_inputs, n_outputs = spikes.shape[2], out.shape[2]
+    pairs = np.zeros(n_inputs // 2 + LANES, np.int32)
+    found = np.empty(n_outputs + LANES, np.int32)
+    for s in range(spikes.shape[0]):
+        own, before = counts[s], largest[s]
+        for k in range(spikes.shape[1]):
+            _count(spikes[s, k], own)
+            _larger_of_pairs(own, pairs)
+            for r in range(runs.shape[0]):
+                first, n = runs[r, 0], runs[r, 1]
+                upper, lower = runs[r, 3] // 2, runs[r, 4] // 2
+                # What is written beyond a run belongs to one that follows.
+                for q in range(0, n, LANES):
+                    _larger(pairs, upper + q, lower + q, found, first + q)
+            _fire(found, before, out[s, k])
+
+
+@numba.njit(nogil=True, cache=True)
+def _count(arriving, counts):
+    for i in range(arriving.size):
+        counts[i] += arriving[i]
+
+
+@numba.njit(nogil=True, cache=True)
+def _larger_of_pairs(counts, pairs):
+    for i in range(counts.size // 2):
+        pairs[i] = max(counts[2 * i], counts[2 * i + 1])
+
+
+@numba.njit(nogil=True, cache=True)
+def _fire(found, largest, fired):
+    for j in range(fired.size):
+        fired[j] = np.int8(found[j] - largest[j])
+        largest[j] = found[j]
+
+
+def _emit_larger(_: Any, values: Any, a: Any, b: Any, out: Any, place: Any) -> Any:
+    """Write the larger numbers of two stretches of an array."""
+    # The types say what the kernels give: C arrays of int32, and int64.
+    signature = types.void(values, types.int64, types.int64, out, types.int64)
+
+    def write(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        """Emit two loads, a comparison and a store."""
+        source, target = (
+            context.make_array(signature.args[n])(context, builder, args[n]).data for n in (0, 3)
+        )
+        one, other = (
+            builder.load(vector(builder, source, args[n], _LANES), align=4) for n in (1, 2)
+        )
+        larger = builder.select(builder.icmp_signed(">", one, other), one, other)
+        builder.store(larger, vector(builder, target, args[4], _LANES), align=4)
+        return context.get_dummy_value()
+
+    return signature, write
+
+
+_larger: Any = intrinsic(_emit_larger)
 
 
 @numba.njit(nogil=True, cache=True)
