@@ -15,13 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikeram._kernels import burst as bursts
-from spikeram._kernels.crossbar import charge_of_patches, charge_of_spikes
+from spikeram._kernels.crossbar import charge_of_spikes
 from spikeram._kernels.neuron import (
     digitise_batch,
     integrate_batch,
     integrate_noisy_batch,
     integrate_signed_batch,
 )
+from spikeram._kernels.patches import charge_of_patches
 from spikeram.burst import arriving as most_arriving
 from spikeram.charge import ChargeLayer
 from spikeram.engines import ChipBatch, Nodes, Pieces, check_same_network, most_by_bytes

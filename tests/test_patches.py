@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from spikeram._kernels.columns import write_columns
-from spikeram._kernels.crossbar import charge_of_patches
+from spikeram._kernels.patches import charge_of_patches
 from spikeram._kernels.rows import tiles_of
 from spikeram._kernels.tables import tables_of
 from spikeram.gather import Gather, convolution

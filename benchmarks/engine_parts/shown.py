@@ -190,7 +190,8 @@ def drawn(results: dict[str, Any], path: Path) -> None:
             axes.set_xticks(SIZES, [f"{size}" for size in SIZES])
             axes.minorticks_off()
         if axes.lines:
-            axes.legend(fontsize="x-small")
+            # Under lines that rise; "best" knows points alone, which are few.
+            axes.legend(fontsize="x-small", loc="lower right" if axes is by_size else "best")
     figure.savefig(path, dpi=130)
 
 

@@ -102,7 +102,7 @@ def hold(charge, constants, settings, magnitudes, z, noisy, held):
     return clipped
 
 
-@numba.njit(nogil=True, cache=True)
+@numba.njit(nogil=True, cache=True, error_model="numpy")
 def count_steps(held, constants, most, count):
     """Write signed linear counts of the charge `held` (line,) into `count` (line,) int32.
 
@@ -155,10 +155,14 @@ def _longest_and_stuck(count, most):
 
 
 @numba.njit(nogil=True, cache=True)
-def _read(count, table, most, constants, out):
+def _read(count, table, most, constants, reading, out):
+    """Add the values of counts to `out`; reading (line,) float64 is scratch."""
     first = np.int32(most) + 1
+    # Unsigned places are looked up faster: they cannot count from the end.
     for j in range(out.size):
-        out[j] += table[count[j] + first] * constants[5, j] + constants[6, j]
+        reading[j] = table[np.uint32(count[j] + first)]
+    for j in range(out.size):
+        out[j] += reading[j] * constants[5, j] + constants[6, j]
 
 
 @numba.njit(nogil=True, cache=True)
@@ -185,7 +189,7 @@ def count_batch(
         longest, stuck = _longest_and_stuck(count, most)
         statistics[s, 0] += longest
         statistics[s, 2] += stuck
-        _read(count, table, most, constants, out[s])
+        _read(count, table, most, constants, held, out[s])
 
 
 @numba.njit(nogil=True, cache=True)
@@ -209,7 +213,7 @@ def search_batch(
         _, stuck = _longest_and_stuck(count, most)
         statistics[s, 0] += decisions
         statistics[s, 2] += stuck
-        _read(count, table, most, constants, out[s])
+        _read(count, table, most, constants, held, out[s])
 
 
 @numba.njit(nogil=True, cache=True)

@@ -9,7 +9,7 @@ from spikeram._kernels.random import philox
 from spikeram._kernels.signs import count_ones
 
 
-@numba.njit(nogil=True, cache=True)
+@numba.njit(nogil=True, cache=True, error_model="numpy")
 def fill_drive(levels, inputs, weight, full, drive):
     """Write the charge of constant levels at every position of a convolution, rounded to even.
 
@@ -18,21 +18,20 @@ def fill_drive(levels, inputs, weight, full, drive):
     weight itself; drive (sample, column, position) int32.
     """
     n_columns = weight.shape[1]
-    total = np.empty(n_columns, np.int64)
+    # Sums are whole numbers, exact in any order; a quotient of two is no nearer to a half than
+    # 1 / (2 full), if it is none, so that it rounds as the quotient of whole numbers does.
+    total = np.empty(n_columns)
     for s in range(levels.shape[0]):
         for p in range(inputs.shape[0]):
-            total[:] = 0
+            total[:] = 0.0
             for row in range(weight.shape[0]):
-                level = np.int64(levels[s, inputs[p, row]])
+                level = float(levels[s, inputs[p, row]])
                 own = weight[row]
-                if level != 0:
+                if level != 0.0:
                     for j in range(n_columns):
                         total[j] += level * own[j]
             for j in range(n_columns):
-                below = total[j] // full
-                rest = 2 * (total[j] - below * full)
-                up = rest > full or (rest == full and below % 2 == 1)
-                drive[s, j, p] = np.int32(below + np.int64(up))
+                drive[s, j, p] = np.int32(np.rint(total[j] / full))
 
 
 @numba.njit(nogil=True, cache=True)

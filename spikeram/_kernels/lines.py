@@ -164,7 +164,7 @@ def sensed_factors(cell, gap, r_terminal, t, last):
             last[0, j] = 1.0 / y[j] if y[j] > 0.0 else 0.0
 
 
-@numba.njit(nogil=True, cache=True, fastmath={"contract"})
+@numba.njit(nogil=True, cache=True, fastmath={"contract"}, error_model="numpy")
 def _factor_line(cell, gap, y, t):
     for j in range(y.size):
         whole = y[j] + cell[j]
