@@ -53,6 +53,8 @@ BATCH_BYTES = 2**27
 
 _CACHED_CHARGES = 2**20
 
+_FEWEST_CHARGES = 2**17
+
 _BLOCKS_OF_A_THREAD = 4
 
 _KINDS = {"unipolar": bursts.UNIPOLAR, "ternary": bursts.TERNARY, "signed": bursts.SIGNED}
@@ -475,10 +477,12 @@ def _in_a_row(samples: NDArray[np.int64], block: slice) -> list[slice]:
 def _blocks(n_samples: int, cells: int, threads: Threads) -> list[slice]:
     """Return blocks of samples whose charges, `cells` integers each, stay in the cache.
 
-    There are several for each thread, where there are samples enough.
+    There are several for each of some threads, unless they would be so small that handing them
+    over took longer.
     """
-    share = -(-n_samples // (_BLOCKS_OF_A_THREAD * threads.number))
-    size = max(1, min(share, _CACHED_CHARGES // cells))
+    several = _BLOCKS_OF_A_THREAD if threads.number > 1 else 1
+    share = -(-n_samples // (several * threads.number))
+    size = max(1, min(max(share, _FEWEST_CHARGES // cells), _CACHED_CHARGES // cells))
     return [slice(s, min(s + size, n_samples)) for s in range(0, n_samples, size)]
 
 

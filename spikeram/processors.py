@@ -15,10 +15,14 @@ def processors() -> int:
     """Return the number of threads that a computation may use.
 
     Pools of processes tell each worker its share in ``NUMBA_NUM_THREADS`` (joblib does), as a
-    user may; otherwise it is every processor of the machine.
+    user may; otherwise it is every processor that the process may run on.
     """
     share = os.environ.get("NUMBA_NUM_THREADS", "")
-    return int(share) if share.isdecimal() and int(share) else os.cpu_count() or 1
+    if share.isdecimal() and int(share):
+        return int(share)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 class Threads:

@@ -8,11 +8,25 @@ import pytest
 
 from spikeram.processors import Threads, processors
 
+needs_affinity = pytest.mark.skipif(
+    not hasattr(os, "sched_getaffinity"), reason="this system does not bind processes to processors"
+)
 
+
+@needs_affinity
 @pytest.mark.parametrize(("said", "threads"), [("3", 3), ("0", None), ("", None), ("all", None)])
 def test_a_worker_keeps_to_its_share(monkeypatch, said, threads):
     monkeypatch.setenv("NUMBA_NUM_THREADS", said)
-    assert processors() == (threads or os.cpu_count())
+    assert processors() == (threads or len(os.sched_getaffinity(0)))
+
+
+@needs_affinity
+def test_threads_are_as_many_as_processors_that_the_process_may_run_on(monkeypatch):
+    monkeypatch.delenv("NUMBA_NUM_THREADS", raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 2, 5})
+    assert processors() == 3
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert processors() == os.cpu_count()
 
 
 def test_workers_of_a_pool_share_the_processors():
