@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spikeram.conversion import thresholds
+from spikeram.conversion.advice import is_learned
 from spikeram.conversion.calibration import calibrate_bias, reconstruct
 from spikeram.conversion.importers import read
 from spikeram.conversion.methods import AUTO, CANDIDATES, LEARNED, METHODS, Method, method_of
@@ -51,7 +52,8 @@ def convert(
     method : str, optional
         One of `spikeram.conversion.methods`, or ``auto``. By default
         ``learned_reconstruction`` where the model was trained with clip-floor-shift activations
-        (``learned_signed`` for any T), else ``least_squares``.
+        (``learned_signed`` for any T), else ``least_squares``; of many layers,
+        ``signed_reconstruction`` keeps more (`inspect` says where).
     regression : bool
         Whether the outputs of a model that does not say so are values instead of classes.
 
@@ -77,8 +79,7 @@ def convert(
     trained = read(model, input_shape=np.shape(calibration)[1:], regression=regression)
     x = trained.checked_input(calibration)
     n_steps = None if steps is None else checked_steps(steps)
-    learned = all(layer.threshold is not None for layer in trained.layers[:-1])
-    learned = learned and len(trained.layers) > 1
+    learned = is_learned(trained)
     if method == AUTO:
         return _measured(trained, x, n_steps, [*CANDIDATES, *(LEARNED if learned else ())])
     usual = "learned_reconstruction" if n_steps is not None else "learned_signed"

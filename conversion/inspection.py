@@ -9,6 +9,7 @@ from typing import Any
 from spikeram import registry
 from spikeram.chip import Chip
 from spikeram.conversion import ops
+from spikeram.conversion.advice import advice, depth
 from spikeram.conversion.graph import Graph, Node
 from spikeram.conversion.importers import graph_of
 from spikeram.conversion.lowering import lower, refused
@@ -86,6 +87,10 @@ class Inspection:
         Cores that it has.
     merged : int
         Cores that the crossbars take where small ones share a core.
+    depth : int
+        Rectified layers that follow each other at most; 0 where an operation cannot be converted.
+    advice : str
+        A sentence that names a better method of `convert` than its default; empty if it serves.
     """
 
     operations: tuple[OperationRow, ...]
@@ -93,6 +98,8 @@ class Inspection:
     chip: str
     n_cores: int
     merged: int
+    depth: int
+    advice: str
 
     @property
     def supported(self) -> bool:
@@ -146,6 +153,8 @@ def inspect(
         chip=chosen.name,
         n_cores=chosen.n_cores,
         merged=cores_needed(_footprints(layers, chosen), chosen.stack()) if layers else 0,
+        depth=0 if network is None else depth(network),
+        advice="" if network is None else advice(network),
     )
 
 

@@ -1,11 +1,14 @@
 """What would become of a model."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from spikeram import cli
-from spikeram.conversion import inspect, lower, ops
+from spikeram.conversion import TrainedLayer, TrainedNetwork, inspect, lower, ops
+from spikeram.conversion.advice import advice, depth
 
 from networks import chain, trained
 
@@ -63,6 +66,32 @@ def test_what_cannot_be_converted_is_marked_in_its_place_and_nothing_is_raised()
     assert found.operations[1].fate == "cannot be converted: train with ReLU"
 
 
+@pytest.mark.parametrize(("hidden", "advised"), [(6, False), (7, True)])
+def test_deep_networks_are_advised_to_take_spikes_back(hidden, advised):
+    found = inspect(trained(sizes=(4, *[5] * hidden, 2)))
+    assert found.depth == hidden
+    assert bool(found.advice) == advised
+    assert ("signed_reconstruction" in found.advice) == advised
+
+
+def test_depth_is_that_of_the_longest_path():
+    eye, zero = np.eye(3), np.zeros(3)
+    sources = {"a": ["input"], "b": ["a"], "c": ["b"], "d": ["a"], "output": ["c", "d"]}
+    layers = [
+        TrainedLayer(name=name, sources=tuple(read), weight=np.tile(eye, (len(read), 1)), bias=zero)
+        for name, read in sources.items()
+    ]
+    assert depth(TrainedNetwork(nodes=tuple(layers))) == 3
+
+
+def test_learned_thresholds_and_a_chosen_method_need_no_advice():
+    plain = trained(sizes=(4, *[5] * 8, 2))
+    assert advice(plain)
+    assert not advice(plain, "percentile")
+    learned = [replace(layer, threshold=np.ones(5)) for layer in plain.layers[:-1]]
+    assert not advice(TrainedNetwork(nodes=(*learned, plain.layers[-1])))
+
+
 def run(*arguments):
     return CliRunner().invoke(cli.main, ["inspect", *map(str, arguments)])
 
@@ -73,6 +102,21 @@ def test_the_command_prints_both_tables(tmp_path):
     assert result.exit_code == 0
     assert "counting max pool" in result.output
     assert "338 cells" in result.output
+
+
+def test_the_commands_print_their_advice(tmp_path):
+    trained(sizes=(4, *[5] * 8, 2)).save(tmp_path / "deep.npz")
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).random((20, 4)))
+    said = "8 rectified layers follow each other"
+    assert said in " ".join(run(tmp_path / "deep.npz").output.split())
+    arguments = [
+        "convert", tmp_path / "deep.npz", "--calibration", tmp_path / "x.npy", "--output",
+        tmp_path / "network.npz",
+    ]  # fmt: skip
+    for further, advised in ([], True), (["--method", "signed"], False):
+        result = CliRunner().invoke(cli.main, [str(part) for part in arguments + further])
+        assert result.exit_code == 0
+        assert (said in " ".join(result.output.split())) == advised
 
 
 def test_a_shape_that_is_none_is_refused(tmp_path):

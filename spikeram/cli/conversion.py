@@ -68,6 +68,8 @@ def inspect(model: Path, input_shape: tuple[int, ...] | None, chip: str) -> None
         f"{found.n_cores} of {found.chip}, each layer on cores of its own, {found.merged} where "
         "small ones share a core."
     )
+    if found.advice:
+        say(found.advice)
 
 
 @click.command()
@@ -117,6 +119,7 @@ def convert(
     of linear layers. Models in memory, of PyTorch among others, are converted from Python.
     """
     from spikeram.conversion import convert as to_spikes, read, report
+    from spikeram.conversion.advice import advice
     from spikeram.conversion.nir import to_nir
     from spikeram.files import check_output, load_samples
     from spikeram.report import Table
@@ -146,6 +149,8 @@ def convert(
     at = f"expected error at T={network.steps or steps}"
     header = ["layer", "neurons", "median threshold", "clipped", at]
     show(Table(header, rows), f"{model}: {network.method}")
+    if better := advice(trained, method):
+        say(better)
     if "choice" in network.origin:
         say(f"auto took {network.origin['choice']}.")
     say(f"Wrote {output}.")
