@@ -33,17 +33,19 @@ from spikeram.read_noise import Reading
 from spikeram.recording import Activity
 from spikeram.wiring import INPUT, Wiring
 
-DENSE_ACTIVITY = 0.9
-"""Share of active inputs above which one matrix product beats adding rows (see benchmarks)."""
+# Where one way beats another: benchmarks/crossovers.py.
 
-DENSE_BURSTS = 0.25
-"""The same where rows are multiplied by the spikes of a burst."""
+DENSE_ACTIVITY = 0.9
+"""Share of active inputs above which one matrix product beats adding rows."""
+
+DENSE_BURSTS = 0.35
+"""The same where a row is added for each spike of a burst."""
 
 DENSE_SIZE = 2**18
 """Weights of the smallest layer that takes the product: below, calling it costs more."""
 
 TABLE_ENTRIES = 0.15
-"""Rows that are added where spikes stand while one entry of a table is (see benchmarks)."""
+"""Rows that are added where spikes stand while one entry of a table is."""
 
 SAMPLES_AT_A_TIME = 64
 """Most samples simulated between two updates of the progress; results do not depend on it."""

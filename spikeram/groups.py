@@ -23,7 +23,7 @@ LARGEST_TABLES = 64 * 1024
 
 
 _RUN = 4
-"""Entries that are added while one input of a run is found (see benchmarks)."""
+"""Entries that are added while one place of a run is found."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ from spikeram._kernels.signs import ROOM, list_spikes
 
 
 @numba.njit(nogil=True, cache=True)
-def _filled(places, n, row):
+def filled(places, n, row):
     """Fill the list up to the next multiple of `AT_ONCE` with a row of zeros; return its end."""
     while n % AT_ONCE != 0:
         places[n] = row
@@ -43,13 +43,13 @@ def charge_of_spikes(spikes, tiles, limit, out, busy):
         busy[k] = n_added - ends[k, 0] + n_removed - ends[k, 1] > limit
         if busy[k]:
             n_added, n_removed = ends[k]
-        ends[k + 1, 0] = _filled(added, n_added, zeros)
-        ends[k + 1, 1] = _filled(removed, n_removed, zeros)
-    _add_lists(tiles, added, removed, ends, busy, out)
+        ends[k + 1, 0] = filled(added, n_added, zeros)
+        ends[k + 1, 1] = filled(removed, n_removed, zeros)
+    add_lists(tiles, added, removed, ends, busy, out)
 
 
 @numba.njit(nogil=True, cache=True)
-def _add_lists(tiles, added, removed, ends, left_out, out):
+def add_lists(tiles, added, removed, ends, left_out, out):
     """Write the sum of listed rows for each step: those of `added` less those of `removed`."""
     n_outputs = out.shape[1]
     width = tiles.shape[2]
@@ -97,8 +97,8 @@ def scatter_spikes(indices, signs, n_inputs, tiles, quantum, out):
                 removed[n_removed] = place
                 n_removed += 1
             n += 1
-        ends[s + 1, 0] = _filled(added, n_added, zeros)
-        ends[s + 1, 1] = _filled(removed, n_removed, zeros)
+        ends[s + 1, 0] = filled(added, n_added, zeros)
+        ends[s + 1, 1] = filled(removed, n_removed, zeros)
     charge = np.empty(width, np.int32)
     for t in range(tiles.shape[0]):
         column = t * width

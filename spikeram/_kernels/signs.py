@@ -62,7 +62,7 @@ def _emit_lowest(_: Any, word: Any) -> Any:
     return signature, lambda _, builder, __, args: builder.cttz(args[0], cgutils.false_bit)
 
 
-_lowest: Any = intrinsic(_emit_lowest)
+lowest: Any = intrinsic(_emit_lowest)
 
 
 @numba.njit(nogil=True, cache=True)
@@ -106,7 +106,7 @@ def _enter(word, first, width, places, n):
     while n < end:
         # Four at a time: how many there are cannot be foretold, and what is too much is no loss.
         for q in range(ROOM):
-            places[n + q] = (first + _lowest(word)) * width
+            places[n + q] = (first + lowest(word)) * width
             word &= word - _ONE
         n += ROOM
     return end
