@@ -189,9 +189,9 @@ def drawn(results: dict[str, Any], path: Path) -> None:
         if axes is by_size:
             axes.set_xticks(SIZES, [f"{size}" for size in SIZES])
             axes.minorticks_off()
-        if axes.lines:
-            # Under lines that rise; "best" knows points alone, which are few.
-            axes.legend(fontsize="x-small", loc="lower right" if axes is by_size else "best")
+        # The middle has the colours of the left, and lines everywhere.
+        if axes.lines and axes is not by_size:
+            axes.legend(fontsize="x-small")
     figure.savefig(path, dpi=130)
 
 
