@@ -5,11 +5,11 @@
 A perceptron of random weights on simulated chips, only counts recorded, runs timed in turn.
 """
 
-import time
 from typing import Any
 
 import click
 import numpy as np
+from engine_parts.timing import in_turn
 from rich.console import Console
 from rich.table import Table
 
@@ -56,15 +56,11 @@ def main(chips: int, samples: int, steps: int) -> None:
             together = simulate_chips(programmed, x, **options)
             if not all(a.identical(b) for a, b in zip(alone, together)):
                 raise SystemExit("The recordings differ.")
-            times = []
-            for _ in range(REPEATS):
-                start = time.perf_counter()
-                for chip in programmed:
-                    simulate(chip, x, **options)
-                middle = time.perf_counter()
-                simulate_chips(programmed, x, **options)
-                times.append((middle - start, time.perf_counter() - middle))
-            apart, at_once = np.min(times, axis=0)
+            apart, at_once = in_turn(
+                lambda: [simulate(chip, x, **options) for chip in programmed],  # noqa: B023
+                lambda: simulate_chips(programmed, x, **options),  # noqa: B023
+                REPEATS,
+            )
             name = "-".join(map(str, sizes))
             table.add_row(
                 name, encoding, f"{1e3 * apart:.0f}", f"{1e3 * at_once:.0f}",

@@ -11,28 +11,29 @@ measured in turn at rising activity, on one core, and where the two times cross 
 
 import os
 
-ONE_THREAD = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "NUMBA")}
+from engine_parts.one_thread import ONE_THREAD
+
 # Before numpy and numba start threads.
 os.environ |= ONE_THREAD
 
-import time  # noqa: E402
-from collections.abc import Callable  # noqa: E402
-from typing import Any  # noqa: E402
+from collections.abc import Callable
+from typing import Any
 
-import click  # noqa: E402
-import numpy as np  # noqa: E402
-from numpy.typing import NDArray  # noqa: E402
-from rich.console import Console  # noqa: E402
-from rich.table import Table  # noqa: E402
+import click
+import numpy as np
+from engine_parts.timing import in_turn
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
 
-from spikeram import clocked as engine  # noqa: E402
-from spikeram._kernels.burst import charge_of_bursts  # noqa: E402
-from spikeram._kernels.crossbar import charge_of_spikes  # noqa: E402
-from spikeram._kernels.patches import charge_of_patches  # noqa: E402
-from spikeram._kernels.rows import tiles_of  # noqa: E402
-from spikeram._kernels.tables import tables_of  # noqa: E402
-from spikeram.gather import convolution  # noqa: E402
-from spikeram.groups import groups_of, size_of  # noqa: E402
+from spikeram import clocked as engine
+from spikeram._kernels.burst import charge_of_bursts
+from spikeram._kernels.crossbar import charge_of_spikes
+from spikeram._kernels.patches import charge_of_patches
+from spikeram._kernels.rows import tiles_of
+from spikeram._kernels.tables import tables_of
+from spikeram.gather import convolution
+from spikeram.groups import groups_of, size_of
 
 PATCHES = (
     (1, 28, 8), (3, 32, 16), (8, 28, 8), (8, 14, 16), (16, 32, 16), (16, 7, 32), (32, 16, 32),
@@ -53,14 +54,9 @@ Run = Callable[[], Any]
 
 def fastest(one: Run, other: Run) -> tuple[float, float]:
     """Return the shortest times of two runs that take turns, after a first that compiles."""
-    found: list[tuple[float, float]] = []
-    for _ in range(REPEATS + 1):
-        start = time.perf_counter()
-        one()
-        between = time.perf_counter()
-        other()
-        found.append((between - start, time.perf_counter() - between))
-    return min(t for t, _ in found[1:]), min(t for _, t in found[1:])
+    one()
+    other()
+    return in_turn(one, other, REPEATS)
 
 
 def crossing(shares: list[float], times: list[tuple[float, float]]) -> float:

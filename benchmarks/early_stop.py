@@ -11,8 +11,10 @@ import os
 import time
 from typing import Any
 
+from engine_parts.one_thread import ONE_THREAD
+
 # One thread, before numba starts more.
-os.environ |= {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "NUMBA")}
+os.environ |= ONE_THREAD
 
 import click
 import numpy as np

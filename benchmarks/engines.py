@@ -19,19 +19,18 @@ import platform
 from pathlib import Path
 from typing import Any
 
-ONE_THREAD = {
-    f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "NUMBA", "VECLIB_MAXIMUM")
-}
+from engine_parts.one_thread import ONE_THREAD
+
 # Before numpy and numba start threads.
 os.environ |= ONE_THREAD
 
-import click  # noqa: E402
-import numpy as np  # noqa: E402
-from engine_parts import crossbar, networks  # noqa: E402
-from engine_parts.brian2_network import TARGETS, in_a_process  # noqa: E402
-from engine_parts.floor import floor  # noqa: E402
-from engine_parts.shown import drawn, shown  # noqa: E402
-from rich.console import Console  # noqa: E402
+import click
+import numpy as np
+from engine_parts import crossbar, networks
+from engine_parts.brian2_network import TARGETS, in_a_process
+from engine_parts.floor import floor
+from engine_parts.shown import drawn, shown
+from rich.console import Console
 
 PARTS = ("networks", "brian2", "growth", "crossbars")
 

@@ -20,6 +20,7 @@ from typing import Any
 
 import click
 import numpy as np
+from engine_parts.one_thread import ONE_THREAD
 from mnist_training import images, labels, trained
 from rich.console import Console
 from rich.table import Table
@@ -31,9 +32,6 @@ TOLERANCE = 1e-4
 """Of logits, as a share of the largest: what single precision in another order of sums may do."""
 
 SCRIPTS = Path(__file__).parent / "peers"
-ONE_THREAD = {
-    f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "NUMBA", "VECLIB_MAXIMUM")
-}
 
 
 @dataclass(frozen=True)

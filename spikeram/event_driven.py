@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TypeVar
@@ -32,7 +31,7 @@ from spikeram.charge import ChargeLayer
 from spikeram.clocked import check_readings, checked_stimulus
 from spikeram.gather import Gather, every_input
 from spikeram.pool import MaxPool
-from spikeram.processors import processors
+from spikeram.processors import Threads
 from spikeram.read_noise import Reading
 from spikeram.recording import Activity
 from spikeram.wiring import INPUT, Wiring
@@ -298,8 +297,8 @@ class _Taps:
 
 def in_threads(run: Callable[[int], _Result], n_samples: int, threads: int | None) -> list[_Result]:
     """Return what `run` gives for each sample, shared out to threads."""
-    with ThreadPoolExecutor(threads or processors()) as pool:
-        return list(pool.map(run, range(n_samples)))
+    with Threads(threads) as shared:
+        return shared.each(run, range(n_samples))
 
 
 def longest_delay(wiring: Wiring[ChargeLayer], timing: Timing) -> float:

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TypeVar
 
 Part = TypeVar("Part")
+Result = TypeVar("Result")
 
 
 def processors() -> int:
@@ -51,11 +52,7 @@ class Threads:
         if self._pool is not None:
             self._pool.shutdown()
 
-    def each(self, work: Callable[[Part], None], parts: Iterable[Part]) -> None:
-        """Do the work of all parts; raise what it raised."""
-        if self._pool is None:
-            for part in parts:
-                work(part)
-        else:
-            # list() waits, and raises what a thread raised.
-            list(self._pool.map(work, parts))
+    def each(self, work: Callable[[Part], Result], parts: Iterable[Part]) -> list[Result]:
+        """Return what the work of each part gives; raise what it raised."""
+        # list() waits, and raises what a thread raised.
+        return list((map if self._pool is None else self._pool.map)(work, parts))

@@ -9,7 +9,7 @@ from spikeram._kernels.columns import write_columns
 from spikeram._kernels.crossbar import add_lists, filled
 from spikeram._kernels.neuron import _fire_signed, noise
 from spikeram._kernels.rows import AT_ONCE, add_row
-from spikeram._kernels.signs import lowest, signs
+from spikeram._kernels.signs import WORD, lowest, signs
 
 UNIPOLAR, TERNARY, SIGNED = 0, 1, 2
 
@@ -142,7 +142,7 @@ def charge_of_bursts(spikes, tiles, limit, out, busy):
     for k in range(n_steps):
         n_added, n_removed = ends[k]
         if not busy[k]:
-            for first in range(0, n_inputs, 64):
+            for first in range(0, n_inputs, WORD):
                 up, down = signs(spikes[k], first)
                 n_added = _enter(up, first, spikes[k], width, added, n_added)
                 n_removed = _enter(down, first, spikes[k], width, removed, n_removed)

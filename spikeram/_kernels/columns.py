@@ -61,14 +61,11 @@ def write_columns(charge, width, out, first, last):
     """
     n_positions = charge.size // width
     whole = n_positions - n_positions % _SIDE
+    squares = last - (last - first) % _SIDE
+    for column in range(first, squares, _SIDE):
+        for p in range(0, whole, _SIDE):
+            place = column * n_positions + p
+            _transpose(charge, p * width + column - first, width, out, place, n_positions)
     for column in range(first, last):
-        at = column - first
-        done = 0
-        if at - at % _SIDE + _SIDE <= last - first:
-            done = whole
-            if at % _SIDE == 0:
-                for p in range(0, whole, _SIDE):
-                    place = column * n_positions + p
-                    _transpose(charge, p * width + at, width, out, place, n_positions)
-        for p in range(done, n_positions):
-            out[column * n_positions + p] = charge[p * width + at]
+        for p in range(whole if column < squares else 0, n_positions):
+            out[column * n_positions + p] = charge[p * width + column - first]

@@ -12,10 +12,10 @@ from numba.extending import intrinsic
 
 from spikeram._kernels.rows import I32, vector
 
-LANES = 8
+_LANES = 8
 """Outputs of a row that are found at once; so many more numbers are read and written after each."""
 
-_LANES = ir.VectorType(I32, LANES)
+_VECTOR = ir.VectorType(I32, _LANES)
 
 _NOTHING = np.int32(-(2**31))
 
@@ -67,8 +67,8 @@ def pool_squares(spikes, runs, counts, largest, out):
     each output, which are even and grow by two; the other arrays are those of `pool_trains`.
     """
     n_inputs, n_outputs = spikes.shape[2], out.shape[2]
-    pairs = np.zeros(n_inputs // 2 + LANES, np.int32)
-    found = np.empty(n_outputs + LANES, np.int32)
+    pairs = np.zeros(n_inputs // 2 + _LANES, np.int32)
+    found = np.empty(n_outputs + _LANES, np.int32)
     for s in range(spikes.shape[0]):
         own, before = counts[s], largest[s]
         for k in range(spikes.shape[1]):
@@ -78,7 +78,7 @@ def pool_squares(spikes, runs, counts, largest, out):
                 first, n = runs[r, 0], runs[r, 1]
                 upper, lower = runs[r, 3] // 2, runs[r, 4] // 2
                 # What is written beyond a run belongs to one that follows.
-                for q in range(0, n, LANES):
+                for q in range(0, n, _LANES):
                     _larger(pairs, upper + q, lower + q, found, first + q)
             _fire(found, before, out[s, k])
 
@@ -113,10 +113,10 @@ def _emit_larger(_: Any, values: Any, a: Any, b: Any, out: Any, place: Any) -> A
             context.make_array(signature.args[n])(context, builder, args[n]).data for n in (0, 3)
         )
         one, other = (
-            builder.load(vector(builder, source, args[n], _LANES), align=4) for n in (1, 2)
+            builder.load(vector(builder, source, args[n], _VECTOR), align=4) for n in (1, 2)
         )
         larger = builder.select(builder.icmp_signed(">", one, other), one, other)
-        builder.store(larger, vector(builder, target, args[4], _LANES), align=4)
+        builder.store(larger, vector(builder, target, args[4], _VECTOR), align=4)
         return context.get_dummy_value()
 
     return signature, write

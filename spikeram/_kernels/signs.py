@@ -18,7 +18,9 @@ from numba.extending import intrinsic
 _I8, _I64 = ir.IntType(8), ir.IntType(64)
 _BYTES = ir.VectorType(_I8, 64)
 
-_WORD = 64
+WORD = 64
+"""Inputs of a word."""
+
 _ONE = np.uint64(1)
 
 ROOM = 4
@@ -72,11 +74,11 @@ def signs(spikes, first):
     spikes (input,) int8; inputs after the last have no bit.
     """
     n = spikes.size
-    if first + _WORD <= n:
+    if first + WORD <= n:
         return _signs_of_64(spikes, first)
-    if n >= _WORD:
-        up, down = _signs_of_64(spikes, n - _WORD)
-        after = np.uint64(first + _WORD - n)
+    if n >= WORD:
+        up, down = _signs_of_64(spikes, n - WORD)
+        after = np.uint64(first + WORD - n)
         return up >> after, down >> after
     up = np.uint64(0)
     down = np.uint64(0)
@@ -92,7 +94,7 @@ def count_signs(spikes):
     """Return how many spikes are positive, and how many negative."""
     n_up = 0
     n_down = 0
-    for first in range(0, spikes.size, _WORD):
+    for first in range(0, spikes.size, WORD):
         up, down = signs(spikes, first)
         n_up += count_ones(up)
         n_down += count_ones(down)
@@ -119,7 +121,7 @@ def list_spikes(spikes, width, added, n_added, removed, n_removed):
     spikes (input,) int8; added, removed int32, which go on at `n_added` and `n_removed` and have
     `ROOM` more entries than all inputs take.
     """
-    for first in range(0, spikes.size, _WORD):
+    for first in range(0, spikes.size, WORD):
         up, down = signs(spikes, first)
         n_added = _enter(up, first, width, added, n_added)
         if down != 0:

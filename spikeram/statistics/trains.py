@@ -7,7 +7,6 @@ spikes lie within a window of each other does not hang on a rounding error.
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,7 +14,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from spikeram.processors import processors
+from spikeram.processors import Threads
 from spikeram.recording import members, offsets, select
 from spikeram.units import Quantity, Second, as_si
 
@@ -121,6 +120,5 @@ def by_rows(run: Callable[[int, int], None], rows: int) -> None:
     Rows of a triangle differ in cost: small blocks keep all threads busy.
     """
     blocks = [(r, min(r + _ROWS_AT_A_TIME, rows)) for r in range(0, rows, _ROWS_AT_A_TIME)]
-    with ThreadPoolExecutor(processors()) as pool:
-        # list() waits, and raises what a thread raised.
-        list(pool.map(lambda block: run(*block), blocks))
+    with Threads() as threads:
+        threads.each(lambda block: run(*block), blocks)
