@@ -17,7 +17,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-_I16, _I32, _I64 = ir.IntType(16), ir.IntType(32), ir.IntType(64)
+from spikeram._kernels.rows import I16, I32, I64, arrays, vector
+
 _AT_ONCE = 8
 """Sums of one vector: those of a 256-bit register."""
 
@@ -46,12 +47,12 @@ def pairs_of(weight: NDArray[np.int16]) -> NDArray[np.int16]:
 
 def _multiplying(width: int) -> Any:
     """Return the intrinsic that writes the product of one tile."""
-    half = ir.VectorType(_I16, 2 * _AT_ONCE)
-    whole = ir.VectorType(_I32, 2 * _AT_ONCE)
-    sums = ir.VectorType(_I32, _AT_ONCE)
-    lanes = ir.VectorType(_I32, _AT_ONCE)
-    first = ir.Constant(lanes, [_I32(n) for n in range(0, 2 * _AT_ONCE, 2)])
-    second = ir.Constant(lanes, [_I32(n) for n in range(1, 2 * _AT_ONCE, 2)])
+    half = ir.VectorType(I16, 2 * _AT_ONCE)
+    whole = ir.VectorType(I32, 2 * _AT_ONCE)
+    sums = ir.VectorType(I32, _AT_ONCE)
+    lanes = ir.VectorType(I32, _AT_ONCE)
+    first = ir.Constant(lanes, [I32(n) for n in range(0, 2 * _AT_ONCE, 2)])
+    second = ir.Constant(lanes, [I32(n) for n in range(1, 2 * _AT_ONCE, 2)])
 
     @intrinsic
     def multiplied(_: Any, tile: Any, codes: Any, out: Any, column: Any) -> Any:
@@ -60,26 +61,23 @@ def _multiplying(width: int) -> Any:
 
         def write(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             """Emit the loop over pairs of rows."""
-            tile, codes, out = (
-                context.make_array(kind)(context, builder, array)
-                for kind, array in zip(signature.args[:3], args)
-            )
+            tile, codes, out = arrays(context, builder, signature, args, 0, 1, 2)
             n_pairs = cgutils.unpack_tuple(builder, tile.shape)[0]
             totals = [
                 cgutils.alloca_once_value(builder, ir.Constant(sums, None))
                 for _ in range(width // _AT_ONCE)
             ]
-            pairs = builder.bitcast(codes.data, _I32.as_pointer())
+            pairs = builder.bitcast(codes.data, I32.as_pointer())
             nothing = ir.Constant(sums, ir.Undefined)
             with cgutils.for_range(builder, n_pairs) as loop:
                 pair = builder.load(builder.gep(pairs, [loop.index]), align=2)
-                lane = builder.insert_element(nothing, pair, _I32(0))
+                lane = builder.insert_element(nothing, pair, I32(0))
                 spread = builder.shuffle_vector(lane, nothing, ir.Constant(lanes, None))
                 factors = builder.sext(builder.bitcast(spread, half), whole)
-                row = builder.mul(loop.index, _I64(2 * width))
+                row = builder.mul(loop.index, I64(2 * width))
                 for n, total in enumerate(totals):
-                    place = builder.gep(tile.data, [builder.add(row, _I64(2 * _AT_ONCE * n))])
-                    weights = builder.load(builder.bitcast(place, half.as_pointer()), align=2)
+                    place = builder.add(row, I64(2 * _AT_ONCE * n))
+                    weights = builder.load(vector(builder, tile.data, place, half), align=2)
                     products = builder.mul(builder.sext(weights, whole), factors)
                     undefined = ir.Constant(whole, ir.Undefined)
                     both = builder.add(
@@ -88,8 +86,8 @@ def _multiplying(width: int) -> Any:
                     )
                     builder.store(builder.add(builder.load(total), both), total)
             for n, total in enumerate(totals):
-                place = builder.gep(out.data, [builder.add(args[3], _I64(_AT_ONCE * n))])
-                target = builder.bitcast(place, sums.as_pointer())
+                place = builder.add(args[3], I64(_AT_ONCE * n))
+                target = vector(builder, out.data, place, sums)
                 builder.store(builder.load(total), target, align=4)
             return context.get_dummy_value()
 

@@ -9,7 +9,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from spikeram._kernels.rows import I32, I64, vector
+from spikeram._kernels.rows import I32, I64, arrays, vector
 
 _SIDE = 8
 _LANES = ir.VectorType(I32, _SIDE)
@@ -28,9 +28,7 @@ def _emit_transpose(
 
     def write(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         """Emit loads, three rounds of shuffles, and stores."""
-        source, target = (
-            context.make_array(signature.args[n])(context, builder, args[n]).data for n in (0, 3)
-        )
+        source, target = (array.data for array in arrays(context, builder, signature, args, 0, 3))
 
         def line(data: Any, begin: Any, stride: Any, n: int) -> Any:
             return vector(builder, data, builder.add(begin, builder.mul(stride, I64(n))), _LANES)

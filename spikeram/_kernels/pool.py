@@ -10,7 +10,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from spikeram._kernels.rows import I32, vector
+from spikeram._kernels.rows import I32, arrays, vector
 
 _LANES = 8
 """Outputs of a row that are found at once; so many more numbers are read and written after each."""
@@ -109,9 +109,7 @@ def _emit_larger(_: Any, values: Any, a: Any, b: Any, out: Any, place: Any) -> A
 
     def write(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         """Emit two loads, a comparison and a store."""
-        source, target = (
-            context.make_array(signature.args[n])(context, builder, args[n]).data for n in (0, 3)
-        )
+        source, target = (array.data for array in arrays(context, builder, signature, args, 0, 3))
         one, other = (
             builder.load(vector(builder, source, args[n], _VECTOR), align=4) for n in (1, 2)
         )

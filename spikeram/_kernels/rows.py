@@ -67,6 +67,11 @@ def aligned(shape: tuple[int, ...]) -> NDArray[np.int16]:
     return room[first : first + size].reshape(shape)
 
 
+def arrays(context: Any, builder: Any, signature: Any, args: Any, *places: int) -> list[Any]:
+    """Return those arguments of an intrinsic that are arrays, by their places."""
+    return [context.make_array(signature.args[n])(context, builder, args[n]) for n in places]
+
+
 def vector(builder: Any, pointer: Any, at: Any, lanes: Any) -> Any:
     """Return a pointer to the lanes that begin at an element of an array."""
     return builder.bitcast(builder.gep(pointer, [at]), lanes.as_pointer())
@@ -84,8 +89,7 @@ def _summing(width: int, *, taken: bool) -> Any:
         def write(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             """Emit the loop over groups of rows."""
             tile, places, out = (
-                context.make_array(signature.args[n])(context, builder, args[n]).data
-                for n in (0, 1, 4)
+                array.data for array in arrays(context, builder, signature, args, 0, 1, 4)
             )
             target = vector(builder, out, args[5], wide)
             total = cgutils.alloca_once_value(builder, ir.Constant(wide, None))
@@ -122,10 +126,7 @@ def _adding(width: int) -> Any:
 
         def write(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             """Emit one load, one product and one sum."""
-            tile, out = (
-                context.make_array(signature.args[n])(context, builder, args[n]).data
-                for n in (0, 3)
-            )
+            tile, out = (array.data for array in arrays(context, builder, signature, args, 0, 3))
             target = vector(builder, out, args[4], wide)
             source = builder.load(vector(builder, tile, args[1], narrow), align=2)
             more = builder.sext(source, wide)

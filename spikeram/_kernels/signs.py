@@ -15,12 +15,12 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-_I8, _I64 = ir.IntType(8), ir.IntType(64)
-_BYTES = ir.VectorType(_I8, 64)
+from spikeram._kernels.rows import I64, arrays, vector
 
 WORD = 64
 """Inputs of a word."""
 
+_BYTES = ir.VectorType(ir.IntType(8), WORD)
 _ONE = np.uint64(1)
 
 ROOM = 4
@@ -34,12 +34,11 @@ def _emit_signs(_: Any, spikes: Any, first: Any) -> Any:
 
     def write(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         """Emit one load and two comparisons."""
-        data = context.make_array(signature.args[0])(context, builder, args[0]).data
-        place = builder.bitcast(builder.gep(data, [args[1]]), _BYTES.as_pointer())
-        found = builder.load(place, align=1)
+        (array,) = arrays(context, builder, signature, args, 0)
+        found = builder.load(vector(builder, array.data, args[1], _BYTES), align=1)
         zeros = ir.Constant(_BYTES, None)
         words = [
-            builder.bitcast(builder.icmp_signed(than, found, zeros), _I64) for than in (">", "<")
+            builder.bitcast(builder.icmp_signed(than, found, zeros), I64) for than in (">", "<")
         ]
         return context.make_tuple(builder, signature.return_type, words)
 

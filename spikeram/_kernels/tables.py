@@ -17,7 +17,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from spikeram._kernels.rows import AT_ONCE, I16, I32, I64, aligned, tiles_of, vector
+from spikeram._kernels.rows import AT_ONCE, I16, I32, I64, aligned, arrays, tiles_of, vector
 
 _KINDS = ((8, 4), (16, 4), (32, 4), (64, 4), (8, 8), (16, 8))
 """Columns of a tile, and rows of a table."""
@@ -58,10 +58,7 @@ def _looking_up(steps: int, *, taken: bool) -> Any:
 
         def write(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             """Emit the loops of each kind of table."""
-            table, masks, at, out = (
-                context.make_array(signature.args[n])(context, builder, args[n])
-                for n in (0, 1, 3, 4)
-            )
+            table, masks, at, out = arrays(context, builder, signature, args, 0, 1, 3, 4)
             _, n_groups = cgutils.unpack_tuple(builder, masks.shape)
             _, room = cgutils.unpack_tuple(builder, out.shape)
             numbers = [builder.add(args[2], I64(s)) for s in range(steps)]
